@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Partita. The two commands of a newcomer: `make demo` and `make test`; both install what is missing
+# (make deps), build, and run. `make` alone builds build/release/partita.
+#
+#   config=release|debug|asan|tsan|cov   one build folder each, so that switching never needs a clean
+#   CC=gcc|clang   O=0|2                 (a different compiler or level wants its own folder: tag=NAME)
+
+MAKEFLAGS += --no-builtin-rules
+config ?= release
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+O ?= 2
+tag ?=
+B := build/$(config)$(tag)
+
+PKGS := libconfig gsl jansson OpenCL
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
+        -Wundef -Wformat=2 -Werror -Werror=date-time
+BASE := -std=c11 -D_GNU_SOURCE -DCL_TARGET_OPENCL_VERSION=300 -I. -I$(B)/gen $(WARN) -g \
+        -ffp-contract=off -fno-common -pthread -ffile-prefix-map=$(CURDIR)=.
+CFLAGS_release := -O$(O)
+CFLAGS_debug   := -O0
+CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -fsanitize=thread
+CFLAGS_cov     := -O0 --coverage
+SAN := $(CFLAGS_$(config))
+CFLAGS = $(BASE) $(SAN) $(shell pkg-config --cflags $(PKGS))
+LDLIBS = $(shell pkg-config --libs $(PKGS)) -lm -pthread -ldl
+ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
+
+DIRS := base sim engine engine/encoding engine/host engine/host/npu models/soc models/npu \
+        policies/partition policies/sync explore explore/search
+SRCS := $(wildcard $(addsuffix /*.c,$(DIRS)))
+OBJS := $(SRCS:%.c=$(B)/%.o)
+CLI  := $(wildcard cli/*.c)
+CLIOBJS := $(CLI:%.c=$(B)/%.o)
+
+# A file whose name ends in _avx2, _avx512 or _amx is compiled for that instruction set; whether it
+# may run is decided at run time. Elsewhere the file compiles to nothing.
+ifeq ($(ARCH),x86_64)
+ISA_avx2   := -mavx2 -mfma -mf16c
+ISA_avx512 := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
+ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
+endif
+isa = $(ISA_$(lastword $(subst _, ,$(basename $(notdir $1)))))
+
+# Registries: one plug-in = one file exporting one const struct named like the file.
+# folder:struct type:variable prefix
+REGISTRIES := policies/partition:policy_ops:policy_ policies/sync:sync_ops:sync_ \
+              explore/search:search_ops:search_ engine/encoding:encoding:encoding_ \
+              models/npu:npu_model_ops:npu_
+REGC := $(foreach r,$(REGISTRIES),$(B)/gen/registry_$(subst /,_,$(firstword $(subst :, ,$r))).c)
+REGO := $(REGC:.c=.o)
+CLSRC := $(wildcard engine/host/kernels/*.cl)
+CLGEN := $(if $(CLSRC),$(B)/gen/opencl_source.o)
+
+LIB := $(B)/libpartita.a
+EXE := $(B)/partita
+
+TESTSRC := $(shell find tests -name 'test_*.c')
+TESTS   := $(TESTSRC:%.c=$(B)/%)
+BENCHSRC := $(wildcard bench/bench_*.c)
+BENCHES  := $(BENCHSRC:%.c=$(B)/%)
+
+.PHONY: all deps demo test test-long lint bench fuzz clean format registry-check
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: deps-build $(EXE)
+
+# Installs only what is missing, by package name; says nothing when all is there.
+.PHONY: deps-build
+deps:
+	@sh tools/deps.sh build test lint
+deps-build:
+	@sh tools/deps.sh build
+
+$(B)/gen/registry_%.c: tools/registry.sh FORCE
+	@mkdir -p $(@D)
+	@sh tools/registry.sh $(filter $(subst _,/,$*):%,$(REGISTRIES)) >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(B)/gen/%.o: $(B)/gen/%.c
+	@echo "  CC   $<"
+	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+$(B)/gen/opencl_source.c: tools/embed.sh $(CLSRC)
+	@mkdir -p $(@D)
+	@sh tools/embed.sh opencl_source $(CLSRC) >$@
+$(B)/%.o: %.c | deps-build
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(CC) $(CFLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
+$(LIB): $(OBJS) $(REGO) $(CLGEN)
+	@rm -f $@
+	@echo "  AR   $@"
+	@ar rcsD $@ $^
+$(EXE): $(CLIOBJS) $(LIB)
+	@echo "  LD   $@"
+	@$(CC) $(SAN) $(CLIOBJS) $(LIB) -o $@ $(LDLIBS)
+
+$(B)/tests/%: $(B)/tests/%.o $(B)/tests/harness.o $(LIB)
+	@echo "  LD   $@"
+	@$(CC) $(SAN) $^ -o $@ $(LDLIBS) -lcunit
+$(B)/bench/%: $(B)/bench/%.o $(LIB)
+	@$(CC) $(SAN) $^ -o $@ $(LDLIBS)
+
+FORCE:
+
+export UBSAN_OPTIONS := print_stacktrace=1
+export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+export ASAN_OPTIONS := detect_stack_use_after_return=0
+export TSAN_OPTIONS := suppressions=$(CURDIR)/tests/tsan.supp
+ifneq ($(config),release)
+export TEST_TIMEOUT := 900
+endif
+
+test-programs: $(TESTS) $(EXE)
+.PHONY: test-programs
+test: deps
+	@$(MAKE) --no-print-directory test-programs
+	@PARTITA=$(EXE) sh tests/run.sh $(TESTS)
+test-long: test
+	@PARTITA=$(EXE) TEST_LONG=1 TEST_TIMEOUT=3600 sh tests/run.sh $(TESTS)
+
+demo: all
+	@PARTITA=$(EXE) sh tools/demo.sh
+
+lint: deps
+	@sh tools/lint/run.sh "$(CC)" "$(CFLAGS)"
+
+bench: $(BENCHES) $(EXE)
+	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+
+fuzz: deps
+	@sh tools/fuzz.sh "$(BASE)"
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build
+
+-include $(OBJS:.o=.d) $(CLIOBJS:.o=.d) $(REGO:.o=.d) $(TESTS:=.d) $(BENCHES:=.d) $(B)/tests/harness.d
