@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Curves in two sorted arrays. A matmul curve (device, order, K) is a list of columns, one per token
+// count n, each a sorted list of (rows, ps). Lookups interpolate along rows inside a column, then
+// between the two neighbouring columns. There are a few dozen columns at most, so linear search
+// over sorted arrays is the fastest index.
+#include "engine/cost.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/digest.h"
+
+struct point {
+    int x; // rows (matmul) or cached rows (other operators)
+    double ps;
+};
+
+struct column {
+    int n; // tokens
+    int count, room;
+    struct point *point; // by x
+};
+
+struct curve {
+    int device, order, k; // matmul: K; else the operator's width
+    int kind;             // enum op_kind
+    int count, room;
+    struct column *column; // by n
+};
+
+struct cost_table {
+    int count, room;
+    struct curve *curve;
+    struct cost_overheads over;
+};
+
+struct cost_table *cost_create(void)
+{
+    struct cost_table *t = calloc(1, sizeof *t);
+    if (!t)
+        abort();
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+        t->over.together[d] = 1;
+    return t;
+}
+
+void cost_destroy(struct cost_table *t)
+{
+    if (!t)
+        return;
+    for (int i = 0; i < t->count; i++) {
+        for (int j = 0; j < t->curve[i].count; j++)
+            free(t->curve[i].column[j].point);
+        free(t->curve[i].column);
+    }
+    free(t->curve);
+    free(t);
+}
+
+// Makes room for one more element at index `at` of a growing array.
+static void *open_gap(void *array, int *count, int *room, int at, size_t size)
+{
+    if (*count == *room) {
+        *room = *room ? *room * 2 : 8;
+        array = realloc(array, (size_t)*room * size);
+        if (!array)
+            abort();
+    }
+    char *p = (char *)array + (size_t)at * size;
+    memmove(p + size, p, (size_t)(*count - at) * size);
+    memset(p, 0, size);
+    ++*count;
+    return array;
+}
+
+static struct curve *find_curve(const struct cost_table *t, int kind, int device, int order, int k)
+{
+    for (int i = 0; i < t->count; i++) {
+        struct curve *c = &t->curve[i];
+        if (c->k == k && c->device == device && c->kind == kind && c->order == order)
+            return c;
+    }
+    return NULL;
+}
+
+static void add_point(struct cost_table *t, int kind, int device, int order, int k, int n, int x,
+                      double ps)
+{
+    struct curve *c = find_curve(t, kind, device, order, k);
+    if (!c) {
+        t->curve = open_gap(t->curve, &t->count, &t->room, t->count, sizeof *c);
+        c = &t->curve[t->count - 1];
+        *c = (struct curve){.device = device, .order = order, .k = k, .kind = kind};
+    }
+    int i = 0, j = 0;
+    while (i < c->count && c->column[i].n < n)
+        i++;
+    if (i == c->count || c->column[i].n != n) {
+        c->column = open_gap(c->column, &c->count, &c->room, i, sizeof *c->column);
+        c->column[i].n = n;
+    }
+    struct column *col = &c->column[i];
+    while (j < col->count && col->point[j].x < x)
+        j++;
+    if (j == col->count || col->point[j].x != x)
+        col->point = open_gap(col->point, &col->count, &col->room, j, sizeof *col->point);
+    col->point[j] = (struct point){x, ps};
+}
+
+void cost_add_matmul(struct cost_table *t, int device, enum operand_order o, int k, int m, int n,
+                     double ps)
+{
+    add_point(t, OP_MATMUL, device, (int)o, k, n, m, ps);
+}
+
+void cost_add_op(struct cost_table *t, int device, enum op_kind kind, int width, int n, int n_kv,
+                 double ps)
+{
+    add_point(t, (int)kind, device, 0, width, n, n_kv, ps);
+}
+
+static double between(double x0, double y0, double x1, double y1, double x)
+{
+    return x1 == x0 ? y0 : y0 + (y1 - y0) * (x - x0) / (x1 - x0);
+}
+
+// Below the first point the value stays (fixed costs dominate there); beyond the last it grows in
+// proportion.
+static double along_column(const struct column *c, int x)
+{
+    const struct point *p = c->point;
+    int n = c->count;
+    if (x <= p[0].x)
+        return p[0].ps;
+    if (x >= p[n - 1].x)
+        return p[n - 1].x > 0 ? p[n - 1].ps * x / p[n - 1].x : p[n - 1].ps;
+    int i = 1;
+    while (p[i].x < x)
+        i++;
+    return between(p[i - 1].x, p[i - 1].ps, p[i].x, p[i].ps, x);
+}
+
+static double lookup(const struct curve *c, int n, int x)
+{
+    if (!c || !c->count)
+        return -1;
+    int i = 0;
+    while (i < c->count && c->column[i].n < n)
+        i++;
+    if (i == c->count) {
+        const struct column *last = &c->column[i - 1];
+        return along_column(last, x) * n / last->n;
+    }
+    if (c->column[i].n == n || i == 0)
+        return along_column(&c->column[i], x);
+    const struct column *a = &c->column[i - 1], *b = &c->column[i];
+    return between(a->n, along_column(a, x), b->n, along_column(b, x), n);
+}
+
+double cost_matmul(const struct cost_table *t, int device, enum operand_order o, int k, int m,
+                   int n)
+{
+    return lookup(find_curve(t, OP_MATMUL, device, (int)o, k), n, m);
+}
+
+double cost_op(const struct cost_table *t, int device, enum op_kind kind, int width, int n,
+               int n_kv)
+{
+    return lookup(find_curve(t, (int)kind, device, 0, width), n, n_kv);
+}
+
+struct cost_overheads *cost_overheads(struct cost_table *t)
+{
+    return &t->over;
+}
+
+const struct cost_overheads *cost_get_overheads(const struct cost_table *t)
+{
+    return &t->over;
+}
+
+uint64_t cost_digest(const struct cost_table *t)
+{
+    uint64_t d = DIGEST_INIT;
+    for (int i = 0; i < t->count; i++) {
+        const struct curve *c = &t->curve[i];
+        const int key[] = {c->kind, c->device, c->order, c->k};
+        for (int j = 0; j < 4; j++)
+            d = digest_u64(d, (uint64_t)key[j]);
+        for (int j = 0; j < c->count; j++)
+            for (int p = 0; p < c->column[j].count; p++) {
+                d = digest_u64(d, (uint64_t)c->column[j].n);
+                d = digest_u64(d, (uint64_t)c->column[j].point[p].x);
+                d = digest_f64(d, c->column[j].point[p].ps);
+            }
+    }
+    const double *o = (const double *)&t->over;
+    for (size_t i = 0; i < sizeof t->over / sizeof *o; i++)
+        d = digest_f64(d, o[i]);
+    return d;
+}
+
+static const char HEADER[] = "kind,device,order,k,n,x,ps";
+static const char *const OVER[] = {"join", "submit", "together", "copy_bandwidth", "prepare"};
+_Static_assert(sizeof(struct cost_overheads) ==
+                   sizeof OVER / sizeof OVER[0] * MACHINE_MAX_DEVICES * sizeof(double),
+               "one name per row of overheads");
+
+void cost_write(const struct cost_table *t, FILE *f)
+{
+    fprintf(f, "%s\n", HEADER);
+    for (int i = 0; i < t->count; i++) {
+        const struct curve *c = &t->curve[i];
+        for (int j = 0; j < c->count; j++)
+            for (int p = 0; p < c->column[j].count; p++)
+                fprintf(f, "%s,%d,%d,%d,%d,%d,%.17g\n", op_kind_name((enum op_kind)c->kind),
+                        c->device, c->order, c->k, c->column[j].n, c->column[j].point[p].x,
+                        c->column[j].point[p].ps);
+    }
+    const double *o = (const double *)&t->over;
+    for (size_t i = 0; i < sizeof OVER / sizeof OVER[0]; i++)
+        for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+            fprintf(f, "%s,%d,0,0,0,0,%.17g\n", OVER[i], d, o[i * MACHINE_MAX_DEVICES + d]);
+}
+
+static int read_row(struct cost_table *t, const char *row)
+{
+    char kind[32];
+    int device, order, k, n, x, used = 0;
+    double ps;
+    if (sscanf(row, "%31[^,],%d,%d,%d,%d,%d,%lf %n", kind, &device, &order, &k, &n, &x, &ps,
+               &used) != 7 ||
+        row[used] || device < 0 || device >= MACHINE_MAX_DEVICES || order < 0 ||
+        order >= ORDER_COUNT || !(ps >= 0) || n < 0 || x < 0)
+        return -1;
+    for (int i = 0; i < OP_KINDS; i++)
+        if (!strcmp(kind, op_kind_name((enum op_kind)i))) {
+            if (n < 1)
+                return -1;
+            add_point(t, i, device, order, k, n, x, ps);
+            return 0;
+        }
+    double *o = (double *)&t->over;
+    for (int i = 0; i < (int)(sizeof OVER / sizeof OVER[0]); i++)
+        if (!strcmp(kind, OVER[i])) {
+            o[i * MACHINE_MAX_DEVICES + device] = ps;
+            return 0;
+        }
+    return -1;
+}
+
+int cost_read(struct cost_table *t, const char *path, struct err *e)
+{
+    char row[256];
+    int line = 0, rc = 0;
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
+    while (rc == 0 && fgets(row, sizeof row, f)) {
+        row[strcspn(row, "\r\n")] = 0;
+        if (++line == 1) {
+            if (strcmp(row, HEADER))
+                rc = err_at(e, ERR_FORMAT, path, line, NULL, "expected the header %s", HEADER);
+        } else if (read_row(t, row) < 0) {
+            rc = err_at(e, ERR_FORMAT, path, line, NULL, "expected a cost row %s, found \"%s\"",
+                        HEADER, row);
+        }
+    }
+    if (rc == 0 && line == 0)
+        rc = err_at(e, ERR_FORMAT, path, 0, NULL, "empty file");
+    fclose(f);
+    return rc;
+}

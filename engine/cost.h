@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The cost table: what a policy knows about time. Filled by the profiler (engine/profile.h) from
+// measurements, on hardware or on a simulated machine alike; a policy may not ask a machine.
+//
+// Matmul times are kept per (device, operand order, K) over a grid of (rows m, tokens n); between
+// grid points they are interpolated linearly, beyond them extended in proportion. A device with
+// static graphs is only ever looked up at its standard sizes.
+#ifndef ENGINE_COST_H
+#define ENGINE_COST_H
+
+#include <stdio.h>
+#include "base/err.h"
+#include "engine/device.h"
+
+struct cost_table;
+struct cost_table *cost_create(void);
+void cost_destroy(struct cost_table *t);
+
+void cost_add_matmul(struct cost_table *t, int device, enum operand_order o, int k, int m, int n,
+                     double ps);
+void cost_add_op(struct cost_table *t, int device, enum op_kind kind, int width, int n, int n_kv,
+                 double ps);
+// ps, or a negative value when the table knows nothing about this device and shape.
+double cost_matmul(const struct cost_table *t, int device, enum operand_order o, int k, int m,
+                   int n);
+double cost_op(const struct cost_table *t, int device, enum op_kind kind, int width, int n,
+               int n_kv);
+
+// Everything that is not an operator.
+struct cost_overheads {
+    // Extra ps, over its streamed time, of an operator that is submitted to an empty queue and
+    // joined by the sync scheme in force: what a hand-over between devices costs.
+    double join[MACHINE_MAX_DEVICES];
+    double submit[MACHINE_MAX_DEVICES];   // ps of host time per submission
+    double together[MACHINE_MAX_DEVICES]; // factor >= 1 on memory-bound work beside the others
+    double copy_bandwidth[MACHINE_MAX_DEVICES]; // bytes/s of map(); 0: coherent, free
+    double prepare[MACHINE_MAX_DEVICES];  // ps per byte of static graph, 0: none
+};
+struct cost_overheads *cost_overheads(struct cost_table *t);
+const struct cost_overheads *cost_get_overheads(const struct cost_table *t);
+
+uint64_t cost_digest(const struct cost_table *t);
+// CSV: kind,device,order,k,m,n,n_kv,ps ; one row per grid point and overhead; reads back exactly.
+void cost_write(const struct cost_table *t, FILE *f);
+int cost_read(struct cost_table *t, const char *path, struct err *e);
+
+#endif

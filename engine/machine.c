@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/machine.h"
+
+#include <string.h>
+
+bool device_can(const struct device_caps *c, enum op_kind k)
+{
+    return c->ops >> k & 1;
+}
+
+int device_size_for(const struct device_caps *c, int n)
+{
+    for (int i = 0; i < c->n_sizes; i++)
+        if (c->size[i] >= n)
+            return c->size[i];
+    return 0;
+}
+
+const char *device_kind_name(enum device_kind k)
+{
+    static const char *const name[] = {"cpu", "gpu", "npu"};
+    return name[k];
+}
+
+void machine_describe(const struct machine *m, struct machine_desc *out)
+{
+    *out = (struct machine_desc){.name = m->name, .n_devices = m->n_devices, .memory = m->memory};
+    out->cpu = out->gpu = out->npu = -1;
+    for (int i = m->n_devices - 1; i >= 0; i--) {
+        out->device[i] = m->device[i]->caps;
+        switch (m->device[i]->caps.kind) {
+        case DEVICE_CPU:
+            out->cpu = i;
+            break;
+        case DEVICE_GPU:
+            out->gpu = i;
+            break;
+        case DEVICE_NPU:
+            out->npu = i;
+            break;
+        }
+    }
+}
+
+struct device *machine_find(const struct machine *m, const char *name)
+{
+    for (int i = 0; i < m->n_devices; i++)
+        if (!strcmp(m->device[i]->caps.name, name))
+            return m->device[i];
+    return NULL;
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The machine seam: devices, a clock, and the primitives from which synchronisation is written.
+// Two machines at birth: `host` (real devices, real clock) and `soc` (models, virtual clock).
+//
+// Time passes only in here: on a simulated machine submitting, polling, sleeping, waking and
+// preparing cost what the model says, and waiting steps the event loop.
+#ifndef ENGINE_MACHINE_H
+#define ENGINE_MACHINE_H
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "engine/device.h"
+
+struct energy {
+    double total;                       // J; NaN where unknown
+    double device[MACHINE_MAX_DEVICES]; // J
+    double dram, control, rest;         // J: memory, the polling/sleeping control core, static
+};
+
+struct machine_ops {
+    const char *name; // "host", "soc"
+    const char *doc;
+    int64_t (*now)(struct machine *m);          // ps
+    void (*sleep)(struct machine *m, int64_t ps); // at least so long; granularity is the machine's
+    void (*pause)(struct machine *m);           // one turn of a polling loop
+    // The flag word of a device: the ticket that it last completed, as visible to the host now.
+    // Only for devices with caps.flag.
+    uint64_t (*flag)(struct machine *m, int device);
+    // Shared buffer of rows * pitch bytes, zeroed, announced to all devices.
+    int (*alloc)(struct machine *m, int64_t rows, int64_t pitch, struct buffer *out,
+                 struct err *e);
+    void (*free)(struct machine *m, struct buffer *b);
+    void (*energy)(struct machine *m, struct energy *out); // since the reset
+    uint64_t (*digest)(struct machine *m); // of the event trace since the reset; 0 on hardware
+    // Empties queues, clears statistics, restarts a virtual clock at 0.
+    void (*reset)(struct machine *m);
+    void (*close)(struct machine *m);
+};
+
+struct machine {
+    const struct machine_ops *ops;
+    const char *name;   // "host", "soc:sd8gen3"
+    bool simulated;     // for reports only; no decision depends on it
+    bool values;        // devices compute numbers
+    int n_devices;
+    struct device *device[MACHINE_MAX_DEVICES];
+    int64_t memory;     // bytes of DRAM that the engine may use; 0: unknown
+};
+
+// What a policy may know of a machine: capabilities, no clock, no handles.
+struct machine_desc {
+    const char *name;
+    int n_devices;
+    struct device_caps device[MACHINE_MAX_DEVICES];
+    int cpu, gpu, npu;  // index of the first device of each kind, -1 when absent
+    int64_t memory;
+};
+void machine_describe(const struct machine *m, struct machine_desc *out);
+struct device *machine_find(const struct machine *m, const char *name); // or NULL
+
+// How explore and cli obtain machines without knowing which world they come from: cli hands over a
+// factory. `overrides` are "dotted.key=value" strings for the machine's configuration.
+struct machine_factory {
+    int (*open)(const struct machine_factory *f, const char *const *overrides, int n,
+                struct machine **out, struct err *e);
+    const char *spec;   // "host", "soc:sd8gen3"
+    const char *path;   // configuration file, or NULL
+    bool values;
+};
+
+#endif
