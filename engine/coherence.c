@@ -174,9 +174,8 @@ void coherence_after(struct coherence *c, const struct task *t, int device)
                      .col1 = (int64_t)t->m1 * 4};
     wrote(c, t->out, device, r);
     if (t->op->kind == OP_ROPE) {
-        struct rect rows = {.row0 = t->n_past + t->n0,
-                            .row1 = t->n_past + t->n1,
-                            .col1 = t->kcache->pitch};
+        struct rect rows = {
+            .row0 = t->n_past + t->n0, .row1 = t->n_past + t->n1, .col1 = t->kcache->pitch};
         wrote(c, t->kcache, device, rows);
         wrote(c, t->vcache, device, rows);
     }

@@ -34,7 +34,7 @@ struct cost_overheads {
     double submit[MACHINE_MAX_DEVICES];   // ps of host time per submission
     double together[MACHINE_MAX_DEVICES]; // factor >= 1 on memory-bound work beside the others
     double copy_bandwidth[MACHINE_MAX_DEVICES]; // bytes/s of map(); 0: coherent, free
-    double prepare[MACHINE_MAX_DEVICES];  // ps per byte of static graph, 0: none
+    double prepare[MACHINE_MAX_DEVICES];        // ps per byte of static graph, 0: none
 };
 struct cost_overheads *cost_overheads(struct cost_table *t);
 const struct cost_overheads *cost_get_overheads(const struct cost_table *t);

@@ -32,22 +32,22 @@ struct buffer {
 };
 
 struct device_caps {
-    const char *name; // "gpu", "npu", "cpu"; unique in the machine
+    const char *name;   // "gpu", "npu", "cpu"; unique in the machine
     const char *detail; // what it is: "PoCL pthread-haswell", "sd8gen3 Adreno 750 (flow)"
     enum device_kind kind;
-    uint32_t ops;        // bit mask of 1 << op_kind
-    bool values;         // computes numbers (false: timing only)
-    bool static_graphs;  // runs MATMUL only on prepared graphs of a standard size
-    int n_sizes;         // standard sizes (tokens), ascending
+    uint32_t ops;       // bit mask of 1 << op_kind
+    bool values;        // computes numbers (false: timing only)
+    bool static_graphs; // runs MATMUL only on prepared graphs of a standard size
+    int n_sizes;        // standard sizes (tokens), ascending
     int size[DEVICE_MAX_SIZES];
-    int tile;            // row slices must be multiples of this (1: any); the last may be the rest
-    int max_graphs;      // resident static graphs; 0: no limit
-    int64_t memory;      // bytes for weights, graphs and buffers; 0: no limit of its own
-    double act_bytes;    // bytes per activation value in its memory traffic (2: FP16)
-    uint32_t orders;     // bit mask of 1 << operand_order that make a difference
-    bool coherent;       // shared buffers need no map()
-    bool flag;           // sets a flag word that the host can poll before the driver reports
-    bool event;          // can wake the host by a callback
+    int tile;         // row slices must be multiples of this (1: any); the last may be the rest
+    int max_graphs;   // resident static graphs; 0: no limit
+    int64_t memory;   // bytes for weights, graphs and buffers; 0: no limit of its own
+    double act_bytes; // bytes per activation value in its memory traffic (2: FP16)
+    uint32_t orders;  // bit mask of 1 << operand_order that make a difference
+    bool coherent;    // shared buffers need no map()
+    bool flag;        // sets a flag word that the host can poll before the driver reports
+    bool event;       // can wake the host by a callback
 };
 
 enum map_dir { MAP_TO_HOST, MAP_TO_DEVICE };
@@ -66,10 +66,10 @@ struct static_graph {
 
 struct device_stats {
     uint64_t tasks;
-    int64_t busy_ps;  // time with a task executing
-    double flops;     // useful work done, as task_work counts it
-    double bytes;     // moved to and from memory: weights, activations, reloads
-    uint64_t graphs;  // prepared static graphs
+    int64_t busy_ps; // time with a task executing
+    double flops;    // useful work done, as task_work counts it
+    double bytes;    // moved to and from memory: weights, activations, reloads
+    uint64_t graphs; // prepared static graphs
     int64_t prepare_ps;
     int64_t resident; // bytes of weights and graphs held
 };
@@ -97,7 +97,8 @@ struct device_ops {
     // Blocks until complete.
     int (*wait)(struct device *d, uint64_t seq, enum wait_mode mode, struct err *e);
     void (*stats)(struct device *d, struct device_stats *out); // since the machine's reset
-    void (*reset)(struct device *d); // forgets statistics; the queue is empty
+    // Forgets statistics and static graphs (so that equal runs cost the same); the queue is empty.
+    void (*reset)(struct device *d);
     void (*close)(struct device *d);
 };
 

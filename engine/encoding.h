@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct encoding {
-    const char *name;   // "Q8_0", as GGUF tools print it
+    const char *name; // "Q8_0", as GGUF tools print it
     const char *doc;
     uint32_t ggml_type; // GGUF tensor type number
     uint32_t block;     // values per block

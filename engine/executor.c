@@ -17,11 +17,11 @@ struct executor {
     const struct model *model;
     struct machine_desc desc;
     int n_ctx, max_tokens;
-    struct buffer pool[BUF_KCACHE];   // step buffers, shared by all layers
-    struct buffer *kcache, *vcache;   // [n_layer]
+    struct buffer pool[BUF_KCACHE]; // step buffers, shared by all layers
+    struct buffer *kcache, *vcache; // [n_layer]
     const struct sync_ops *sync;
     const void *sync_options;
-    struct coherence *coherence;      // NULL when all devices are coherent
+    struct coherence *coherence;          // NULL when all devices are coherent
     uint64_t joined[MACHINE_MAX_DEVICES]; // tickets known to be complete
     int64_t due[MACHINE_MAX_DEVICES];     // when the queue is expected to be empty
     struct executor_stats stats;
@@ -268,8 +268,8 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
     struct device *d = x->machine->device[n->device];
     n->task.n_past = n_past;
     bool split = n->first_of_op && i + 1 < s->schedule.n && !n[1].first_of_op;
-    if (x->coherence && coherence_before(x->coherence, &n->task, n->device, split,
-                                         &x->stats.map_bytes, e) < 0)
+    if (x->coherence &&
+        coherence_before(x->coherence, &n->task, n->device, split, &x->stats.map_bytes, e) < 0)
         return e->code;
     if (d->ops->submit(d, &n->task, &s->seq[i], e) < 0)
         return e->code;

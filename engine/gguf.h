@@ -12,8 +12,19 @@
 #include "engine/encoding.h"
 
 enum gguf_type {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING,
-    GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64,
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
 };
 
 struct gguf_str {
@@ -31,12 +42,12 @@ struct gguf_value {
 
 struct gguf_tensor {
     struct gguf_str name;
-    uint32_t n_dims;              // 1..4
-    int64_t dim[4];               // dim[0] is the contiguous one (K of a weight); rest 1
-    const struct encoding *enc;   // NULL: a type that this build does not know
+    uint32_t n_dims;            // 1..4
+    int64_t dim[4];             // dim[0] is the contiguous one (K of a weight); rest 1
+    const struct encoding *enc; // NULL: a type that this build does not know
     uint32_t ggml_type;
-    const void *data;             // in the mapping
-    int64_t size;                 // bytes; 0 when enc is NULL
+    const void *data; // in the mapping
+    int64_t size;     // bytes; 0 when enc is NULL
 };
 
 struct gguf {
@@ -55,11 +66,12 @@ int gguf_open_memory(const char *name, const void *data, size_t size, struct ggu
                      struct err *e);
 void gguf_close(struct gguf *g);
 
-const struct gguf_value *gguf_find(const struct gguf *g, const char *key); // or NULL
+const struct gguf_value *gguf_find(const struct gguf *g, const char *key);          // or NULL
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name); // or NULL
 
 // Typed access. Any integer type converts when the value fits; floats accept F32 and F64. A missing
-// key returns `fallback`; a wrong type or a value out of [min, max] is an error naming file and key.
+// key returns `fallback`; a wrong type or a value out of [min, max] is an error naming file and
+// key.
 int gguf_int(const struct gguf *g, const char *key, int64_t fallback, int64_t min, int64_t max,
              int64_t *out, struct err *e);
 int gguf_real(const struct gguf *g, const char *key, double fallback, double *out, struct err *e);

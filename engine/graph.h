@@ -25,6 +25,6 @@ int64_t graph_buffer_width(const struct model_shape *s, enum buf_id b);
 // full slices. Buffers and graph handle are the executor's.
 void graph_task(const struct graph *g, int op, int layer, struct task *out);
 const struct op *graph_find(const struct graph *g, const char *name); // or NULL
-uint64_t graph_digest(const struct graph *g); // of shape, n_tokens, n_past
+uint64_t graph_digest(const struct graph *g);                         // of shape, n_tokens, n_past
 
 #endif

@@ -20,15 +20,14 @@ struct energy {
 struct machine_ops {
     const char *name; // "host", "soc"
     const char *doc;
-    int64_t (*now)(struct machine *m);          // ps
+    int64_t (*now)(struct machine *m);            // ps
     void (*sleep)(struct machine *m, int64_t ps); // at least so long; granularity is the machine's
-    void (*pause)(struct machine *m);           // one turn of a polling loop
+    void (*pause)(struct machine *m);             // one turn of a polling loop
     // The flag word of a device: the ticket that it last completed, as visible to the host now.
     // Only for devices with caps.flag.
     uint64_t (*flag)(struct machine *m, int device);
     // Shared buffer of rows * pitch bytes, zeroed, announced to all devices.
-    int (*alloc)(struct machine *m, int64_t rows, int64_t pitch, struct buffer *out,
-                 struct err *e);
+    int (*alloc)(struct machine *m, int64_t rows, int64_t pitch, struct buffer *out, struct err *e);
     void (*free)(struct machine *m, struct buffer *b);
     void (*energy)(struct machine *m, struct energy *out); // since the reset
     uint64_t (*digest)(struct machine *m); // of the event trace since the reset; 0 on hardware
@@ -39,12 +38,12 @@ struct machine_ops {
 
 struct machine {
     const struct machine_ops *ops;
-    const char *name;   // "host", "soc:sd8gen3"
-    bool simulated;     // for reports only; no decision depends on it
-    bool values;        // devices compute numbers
+    const char *name; // "host", "soc:sd8gen3"
+    bool simulated;   // for reports only; no decision depends on it
+    bool values;      // devices compute numbers
     int n_devices;
     struct device *device[MACHINE_MAX_DEVICES];
-    int64_t memory;     // bytes of DRAM that the engine may use; 0: unknown
+    int64_t memory; // bytes of DRAM that the engine may use; 0: unknown
 };
 
 // What a policy may know of a machine: capabilities, no clock, no handles.
@@ -52,7 +51,7 @@ struct machine_desc {
     const char *name;
     int n_devices;
     struct device_caps device[MACHINE_MAX_DEVICES];
-    int cpu, gpu, npu;  // index of the first device of each kind, -1 when absent
+    int cpu, gpu, npu; // index of the first device of each kind, -1 when absent
     int64_t memory;
 };
 void machine_describe(const struct machine *m, struct machine_desc *out);
@@ -63,8 +62,8 @@ struct device *machine_find(const struct machine *m, const char *name); // or NU
 struct machine_factory {
     int (*open)(const struct machine_factory *f, const char *const *overrides, int n,
                 struct machine **out, struct err *e);
-    const char *spec;   // "host", "soc:sd8gen3"
-    const char *path;   // configuration file, or NULL
+    const char *spec; // "host", "soc:sd8gen3"
+    const char *path; // configuration file, or NULL
     bool values;
 };
 

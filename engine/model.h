@@ -18,35 +18,35 @@ enum rope_pairs { ROPE_INTERLEAVED, ROPE_HALVES }; // pairs (2i, 2i+1), or (i, i
 struct rope {
     enum rope_pairs pairs;
     enum rope_scaling scaling;
-    int dim;             // rotated values per head
-    double theta;        // base frequency
-    double factor;       // context extension; 1 = none
-    double low_freq, high_freq; // ROPE_LLAMA3
+    int dim;                     // rotated values per head
+    double theta;                // base frequency
+    double factor;               // context extension; 1 = none
+    double low_freq, high_freq;  // ROPE_LLAMA3
     double beta_fast, beta_slow; // ROPE_YARN: rotations within original_ctx
-    double attn_factor; // ROPE_YARN: cos and sin are scaled by attn_factor * (1 + 0.1 ln factor)
-    int original_ctx;    // ROPE_LLAMA3, ROPE_YARN
+    double attn_factor;   // ROPE_YARN: cos and sin are scaled by attn_factor * (1 + 0.1 ln factor)
+    int original_ctx;     // ROPE_LLAMA3, ROPE_YARN
     const float *factors; // [dim / 2] divisors of the frequencies, or NULL (tensor rope_freqs)
 };
 
 struct model_shape {
     const char *name;
-    const char *arch;  // "llama", "qwen2", "internlm2", "mistral"
+    const char *arch; // "llama", "qwen2", "internlm2", "mistral"
     int n_layer;
-    int d_model;       // residual width
+    int d_model; // residual width
     int n_head, n_head_kv, d_head;
     int d_ff;
     int n_vocab;
-    int n_ctx;         // trained context
+    int n_ctx; // trained context
     double norm_eps;
     bool qkv_bias;
-    bool tied;         // the output matrix is the embedding
+    bool tied; // the output matrix is the embedding
     struct rope rope;
     double weight_bits; // bits per weight in memory (4.5 for Q4_0), for shapes without data
 };
 
 // A matrix [rows, cols] of weights (cols = K is contiguous) or a vector (rows = 1, F32).
 struct tensor {
-    char name[48]; // as in GGUF: "blk.0.attn_q.weight"
+    char name[48];              // as in GGUF: "blk.0.attn_q.weight"
     const struct encoding *enc; // without data: the one of weight_bits, or NULL if there is none
     int64_t rows, cols;
     int64_t row_bytes;
@@ -67,10 +67,10 @@ struct model {
     struct layer_weights *layers;          // [n_layer]
     int n_tensors;
     bool has_data;
-    struct gguf *gguf;   // owner of the data, or NULL
-    void *generated;     // owner of generated data, or NULL
+    struct gguf *gguf; // owner of the data, or NULL
+    void *generated;   // owner of generated data, or NULL
     struct arena arena;
-    uint64_t digest;     // of shape and, with data, of the weights' bytes (sampled for large ones)
+    uint64_t digest; // of shape and, with data, of the weights' bytes (sampled for large ones)
     struct tensor **tensors; // [n_tensors], by id; a tied output is not listed twice
 };
 

@@ -61,7 +61,7 @@ struct op {
     int m;            // output values per token (MATMUL: weight rows)
     int k;            // input values per token (MATMUL: weight columns)
     enum buf_id in, in2, out;
-    bool last_only;   // computed for the last token of the step only (out_norm, logits)
+    bool last_only; // computed for the last token of the step only (out_norm, logits)
 };
 
 enum { OP_MAX_PARTS = 2 };
@@ -78,7 +78,7 @@ struct task {
     int out_n0; // row of `out` that token n0 goes to (n0, except for logits: 0)
     int n_past; // tokens in the KV cache before this step
     enum operand_order order;
-    int graph;  // handle from device prepare(), -1 when the device has no static graphs
+    int graph; // handle from device prepare(), -1 when the device has no static graphs
     int n_parts;
     const struct tensor *w[OP_MAX_PARTS];    // MATMUL, RMSNORM, EMBED
     const struct tensor *bias[OP_MAX_PARTS]; // or NULL; bias vectors have rows = 1, cols = length

@@ -28,7 +28,7 @@ struct plan_op {
 };
 
 struct plan_step {
-    int n0, n1;         // tokens of the plan
+    int n0, n1;                       // tokens of the plan
     struct plan_op op[GRAPH_MAX_OPS]; // by op index
 };
 

@@ -46,7 +46,8 @@ static int check_shape(const struct where *w, const struct shard *h, const struc
     }
     if (!c->static_graphs)
         return h->n_pad ? fail(w, e, "a dynamic-shape device was given a static graph") : 0;
-    bool standard = false;
+    // Graphs made at run time may have any length in whole tiles.
+    bool standard = w->p->prepare_online && c->tile > 0 && h->n_pad % c->tile == 0;
     for (int i = 0; i < c->n_sizes; i++)
         standard |= c->size[i] == h->n_pad;
     if (!standard || h->n_pad < h->n1 - h->n0) {
@@ -141,8 +142,8 @@ static int check_memory(const struct plan *p, const struct graph *g, const struc
                           p->policy, bytes / 1e6, (double)c->memory / 1e6);
         if (c->max_graphs && graphs > c->max_graphs)
             return err_at(e, ERR_CHECK, NULL, 0, c->name,
-                          "plan of policy %s needs %d static graphs, the device keeps %d", p->policy,
-                          graphs, c->max_graphs);
+                          "plan of policy %s needs %d static graphs, the device keeps %d",
+                          p->policy, graphs, c->max_graphs);
     }
     if (d->memory && machine_total > (double)d->memory)
         return err_at(e, ERR_CHECK, NULL, 0, m->name, "weights of %.0f MB do not fit %.0f MB",
@@ -160,7 +161,8 @@ int plan_check(const struct plan *p, const struct graph *g, const struct machine
     for (int i = 0; i < p->n_steps; i++) {
         const struct plan_step *s = &p->step[i];
         if (s->n0 != at || s->n1 <= s->n0)
-            return err_set(e, ERR_CHECK, "plan of policy %s: step %d is [%d:%d], expected to start at %d",
+            return err_set(e, ERR_CHECK,
+                           "plan of policy %s: step %d is [%d:%d], expected to start at %d",
                            p->policy, i, s->n0, s->n1, at);
         at = s->n1;
         for (int o = 0; o < g->n_ops; o++) {
@@ -170,7 +172,7 @@ int plan_check(const struct plan *p, const struct graph *g, const struct machine
         }
     }
     if (at != p->n_tokens)
-        return err_set(e, ERR_CHECK, "plan of policy %s: the steps cover %d of %d tokens", p->policy,
-                       at, p->n_tokens);
+        return err_set(e, ERR_CHECK, "plan of policy %s: the steps cover %d of %d tokens",
+                       p->policy, at, p->n_tokens);
     return check_memory(p, g, d, e);
 }

@@ -6,7 +6,8 @@
 
 #include "engine/device.h"
 
-// Executes one task on the buffers' host memory. `scratch` holds at least ref_scratch(model) floats.
+// Executes one task on the buffers' host memory. `scratch` holds at least ref_scratch(model)
+// floats.
 void ref_run(const struct task *t, float *scratch);
 size_t ref_scratch(const struct model *m, int n_ctx);
 

@@ -36,7 +36,7 @@ extern const struct sync_ops *const sync_registry[];
 extern const size_t sync_registry_count;
 
 const struct sync_ops *sync_find(const char *name, struct err *e);
-int sync_parse(const char *spec, struct arena *a, const struct sync_ops **out,
-               const void **options, struct err *e);
+int sync_parse(const char *spec, struct arena *a, const struct sync_ops **out, const void **options,
+               struct err *e);
 
 #endif

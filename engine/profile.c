@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/profile.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FEW = 1, MANY = 3 };
+_Static_assert((int)PROFILE_MAX_N >= (int)DEVICE_MAX_SIZES, "one array holds either list");
+
+struct bench {
+    struct machine *m;
+    const struct model *model;
+    const struct profile_request *r;
+    struct cost_table *t;
+    struct buffer in, in2, out, kcache, vcache;
+};
+
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static void add_n(struct profile_request *r, int n)
+{
+    for (int i = 0; i < r->n_n; i++)
+        if (r->n[i] == n)
+            return;
+    if (n >= 1 && r->n_n < PROFILE_MAX_N)
+        r->n[r->n_n++] = n;
+}
+
+void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct profile_request *out)
+{
+    struct profile_request *r = out;
+    *r = (struct profile_request){.row_parts = 8, .repeats = m->simulated ? 1 : 3};
+    add_n(r, 1);
+    for (int n = 16; n < n_prompt && n <= 4096; n *= 2)
+        add_n(r, n);
+    // What is left of the prompt beside each standard size runs on dynamic-shape devices.
+    for (int d = 0; d < m->n_devices; d++)
+        for (int i = 0; i < m->device[d]->caps.n_sizes; i++) {
+            int size = m->device[d]->caps.size[i];
+            if (size > 1 && n_prompt % size && n_prompt > size)
+                add_n(r, n_prompt % size);
+        }
+    add_n(r, n_prompt);
+    r->max_n = 1;
+    for (int d = 0; d < m->n_devices; d++)
+        r->max_n = max_int(r->max_n, device_size_for(&m->device[d]->caps, n_prompt));
+    r->max_n = max_int(r->max_n, n_prompt);
+    for (int kv = n_ctx; kv >= 16 && r->n_kv < 4; kv /= 2)
+        r->kv[r->n_kv++] = kv;
+    if (!r->n_kv)
+        r->kv[r->n_kv++] = n_ctx;
+}
+
+// Time of r submissions of one task and the wait for the last; least of the repetitions.
+static int burst(struct bench *b, int device, const struct task *t, int count, double *ps,
+                 struct err *e)
+{
+    struct device *d = b->m->device[device];
+    *ps = 0;
+    for (int i = 0; i < b->r->repeats; i++) {
+        int64_t begin = b->m->ops->now(b->m);
+        uint64_t seq = 0;
+        for (int j = 0; j < count; j++)
+            if (d->ops->submit(d, t, &seq, e) < 0)
+                return e->code;
+        if (d->ops->wait(d, seq, WAIT_FINISH, e) < 0)
+            return e->code;
+        double took = (double)(b->m->ops->now(b->m) - begin);
+        if (i == 0 || took < *ps)
+            *ps = took;
+    }
+    return 0;
+}
+
+static int streamed(struct bench *b, int device, const struct task *t, double *ps, struct err *e)
+{
+    double few, many, warm;
+    if (!b->m->simulated && burst(b, device, t, 1, &warm, e) < 0)
+        return e->code;
+    if (burst(b, device, t, FEW, &few, e) < 0 || burst(b, device, t, MANY, &many, e) < 0)
+        return e->code;
+    *ps = (many - few) / (MANY - FEW);
+    if (*ps <= 0) // noise on hardware: the average is an upper bound
+        *ps = many / MANY;
+    return 0;
+}
+
+static void bind(struct bench *b, struct task *t)
+{
+    t->in = &b->in;
+    t->in2 = t->op->in2 == BUF_NONE ? NULL : &b->in2;
+    t->out = &b->out;
+    t->kcache = &b->kcache;
+    t->vcache = &b->vcache;
+}
+
+// Loads the weights and prepares the static graph of a task; 0 with *able = false when the device
+// cannot run it.
+static int ready(struct bench *b, int device, struct task *t, bool *able, struct err *e)
+{
+    struct device *d = b->m->device[device];
+    struct err no;
+    *able = device_can(&d->caps, t->op->kind) && d->ops->supports(d, t, &no) >= 0;
+    if (!*able)
+        return 0;
+    int64_t at = 0;
+    for (int p = 0; p < t->n_parts; at += t->w[p++]->rows) {
+        bool matmul = t->op->kind == OP_MATMUL;
+        int64_t m0 = matmul && t->m0 > at ? t->m0 - at : 0;
+        int64_t m1 = matmul && t->m1 - at < t->w[p]->rows ? t->m1 - at : t->w[p]->rows;
+        if (m0 < m1 && d->ops->load(d, t->w[p], m0, m1, e) < 0)
+            return e->code;
+    }
+    struct static_graph g = {t->op, t->m0, t->m1, t->n_pad, t->order};
+    if (t->n_pad && d->ops->prepare(d, &g, &t->graph, e) < 0)
+        return e->code;
+    return 0;
+}
+
+static int one(struct bench *b, int device, struct task *t, bool *able, double *ps, struct err *e)
+{
+    bind(b, t);
+    if (ready(b, device, t, able, e) < 0)
+        return e->code;
+    return *able ? streamed(b, device, t, ps, e) : 0;
+}
+
+static int matmul_shapes(struct bench *b, int device, int op, int n, struct err *e)
+{
+    const struct device_caps *c = &b->m->device[device]->caps;
+    struct graph g;
+    graph_build(b->model, n, 0, &g);
+    const struct op *o = &g.op[op];
+    if (o->last_only && n > 1)
+        return 0;
+    int layer = op >= g.block_begin && op < g.block_end ? 0 : -1;
+    int tile = max_int(c->tile, 32);
+    for (int order = 0; order < ORDER_COUNT; order++) {
+        if (order && !(c->orders >> order & 1))
+            continue;
+        int last = 0;
+        for (int i = 1; i <= b->r->row_parts; i++) {
+            int rows = (int)((int64_t)o->m * i / b->r->row_parts);
+            rows = i == b->r->row_parts ? o->m : rows / tile * tile;
+            if (rows <= last)
+                continue;
+            last = rows;
+            struct task t;
+            bool able;
+            double ps;
+            graph_task(&g, op, layer, &t);
+            t.m1 = rows;
+            t.n_pad = c->static_graphs ? n : 0;
+            t.order = (enum operand_order)order;
+            if (one(b, device, &t, &able, &ps, e) < 0)
+                return e->code;
+            if (!able)
+                return 0;
+            cost_add_matmul(b->t, device, t.order, o->k, rows, n, ps);
+        }
+    }
+    return 0;
+}
+
+static int other_shapes(struct bench *b, int device, int op, int n, struct err *e)
+{
+    struct graph g;
+    graph_build(b->model, n, 0, &g);
+    const struct op *o = &g.op[op];
+    if (o->last_only)
+        return 0; // out_norm: the same shape as attn_norm
+    int layer = op >= g.block_begin && op < g.block_end ? 0 : -1;
+    int points = o->kind == OP_ATTENTION ? b->r->n_kv : 1;
+    for (int i = 0; i < points; i++) {
+        struct task t;
+        bool able;
+        double ps;
+        graph_task(&g, op, layer, &t);
+        int kv = o->kind == OP_ATTENTION ? max_int(b->r->kv[i], n) : n;
+        t.n_past = kv - n;
+        if (one(b, device, &t, &able, &ps, e) < 0)
+            return e->code;
+        if (able)
+            cost_add_op(b->t, device, o->kind, o->m, n, kv, ps);
+    }
+    return 0;
+}
+
+// Which operators need measuring: one per (kind, K) for matmuls with the most rows, one per (kind,
+// width) for the rest.
+static bool redundant(const struct graph *g, int op)
+{
+    const struct op *o = &g->op[op];
+    for (int i = 0; i < g->n_ops; i++) {
+        const struct op *p = &g->op[i];
+        if (i == op || p->kind != o->kind || p->last_only != o->last_only)
+            continue;
+        if (o->kind == OP_MATMUL ? false : p->m == o->m && i < op)
+            return true;
+    }
+    return false;
+}
+
+static int buffers(struct bench *b, struct err *e)
+{
+    const struct model_shape *s = &b->model->shape;
+    int64_t widest = 1, rows = 1, kv = 1;
+    for (int i = 0; i < BUF_KCACHE; i++) {
+        int64_t w = graph_buffer_width(s, (enum buf_id)i);
+        widest = i != BUF_LOGITS && w > widest ? w : widest;
+    }
+    for (int i = 0; i < b->r->n_n; i++)
+        rows = b->r->n[i] > rows ? b->r->n[i] : rows;
+    for (int d = 0; d < b->m->n_devices; d++)
+        for (int i = 0; i < b->m->device[d]->caps.n_sizes; i++)
+            if (b->m->device[d]->caps.size[i] <= b->r->max_n &&
+                b->m->device[d]->caps.size[i] > rows)
+                rows = b->m->device[d]->caps.size[i];
+    for (int i = 0; i < b->r->n_kv; i++)
+        kv = b->r->kv[i] > kv ? b->r->kv[i] : kv;
+    kv = kv > rows ? kv : rows;
+    // The logits are one row, but may be wider than all the rest.
+    int64_t out = widest * rows > s->n_vocab ? widest : s->n_vocab;
+    struct machine *m = b->m;
+    if (m->ops->alloc(m, rows, widest * 4, &b->in, e) < 0 ||
+        m->ops->alloc(m, rows, widest * 4, &b->in2, e) < 0 ||
+        m->ops->alloc(m, rows, out * 4, &b->out, e) < 0 ||
+        m->ops->alloc(m, kv, graph_buffer_width(s, BUF_KCACHE) * 4, &b->kcache, e) < 0 ||
+        m->ops->alloc(m, kv, graph_buffer_width(s, BUF_VCACHE) * 4, &b->vcache, e) < 0)
+        return e->code;
+    return 0;
+}
+
+static void free_buffers(struct bench *b)
+{
+    struct buffer *all[] = {&b->in, &b->in2, &b->out, &b->kcache, &b->vcache};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i]->size)
+            b->m->ops->free(b->m, all[i]);
+}
+
+static int sizes_of(const struct bench *b, int device, int *n)
+{
+    const struct device_caps *c = &b->m->device[device]->caps;
+    int count = 0;
+    if (!c->static_graphs) {
+        memcpy(n, b->r->n, (size_t)b->r->n_n * sizeof *n);
+        return b->r->n_n;
+    }
+    for (int i = 0; i < c->n_sizes; i++)
+        if (!b->r->max_n || c->size[i] <= b->r->max_n)
+            n[count++] = c->size[i];
+    return count;
+}
+
+// How much slower memory-bound matmuls get when all devices run them at once.
+static int contention(struct bench *b, struct err *e)
+{
+    struct graph g;
+    struct task task[MACHINE_MAX_DEVICES];
+    double alone[MACHINE_MAX_DEVICES] = {0}, longest = 0;
+    int count[MACHINE_MAX_DEVICES] = {0}, used = 0;
+    graph_build(b->model, 1, 0, &g);
+    int op = graph_find(&g, "gate_up")->index;
+    // The CPU stays out: while GPU and NPU work, it is the control plane.
+    for (int d = 0; d < b->m->n_devices; d++) {
+        const struct device_caps *c = &b->m->device[d]->caps;
+        bool able;
+        if (c->kind == DEVICE_CPU && b->m->n_devices > 2)
+            continue;
+        graph_task(&g, op, 0, &task[d]);
+        task[d].n_pad = c->static_graphs ? device_size_for(c, 1) : 0;
+        if (one(b, d, &task[d], &able, &alone[d], e) < 0)
+            return e->code;
+        if (!able)
+            alone[d] = 0;
+        used += alone[d] > 0;
+        longest = alone[d] > longest ? alone[d] : longest;
+    }
+    if (used < 2)
+        return 0;
+    double took[2] = {0}, expected[2];
+    for (int round = 0; round < 2; round++) { // again the difference of a short and a long burst
+        expected[round] = (double)(round + 1) * 4 * longest;
+        for (int rep = 0; rep < b->r->repeats; rep++) {
+            uint64_t seq[MACHINE_MAX_DEVICES] = {0};
+            int64_t begin = b->m->ops->now(b->m);
+            for (int d = 0; d < b->m->n_devices; d++) {
+                struct device *dev = b->m->device[d];
+                count[d] = alone[d] > 0 ? (int)(expected[round] / alone[d] + 0.5) : 0;
+                for (int i = 0; i < count[d]; i++)
+                    if (dev->ops->submit(dev, &task[d], &seq[d], e) < 0)
+                        return e->code;
+            }
+            for (int d = 0; d < b->m->n_devices; d++)
+                if (count[d] &&
+                    b->m->device[d]->ops->wait(b->m->device[d], seq[d], WAIT_FINISH, e) < 0)
+                    return e->code;
+            double t = (double)(b->m->ops->now(b->m) - begin);
+            took[round] = rep == 0 || t < took[round] ? t : took[round];
+        }
+    }
+    double factor = (took[1] - took[0]) / (expected[1] - expected[0]);
+    for (int d = 0; d < b->m->n_devices; d++)
+        if (alone[d] > 0)
+            cost_overheads(b->t)->together[d] = factor > 1 ? factor : 1;
+    return 0;
+}
+
+static int copies(struct bench *b, struct err *e)
+{
+    for (int d = 0; d < b->m->n_devices; d++) {
+        struct device *dev = b->m->device[d];
+        if (dev->caps.coherent)
+            continue;
+        double best = 0;
+        for (int i = 0; i < b->r->repeats + 1; i++) { // the first one warms up
+            int64_t begin = b->m->ops->now(b->m);
+            int64_t rows = b->in.size / b->in.pitch;
+            if (dev->ops->map(dev, &b->in, 0, rows, 0, b->in.pitch, MAP_TO_DEVICE, e) < 0)
+                return e->code;
+            double rate =
+                (double)b->in.size * PS_PER_S / (double)(b->m->ops->now(b->m) - begin + 1);
+            best = rate > best ? rate : best;
+        }
+        cost_overheads(b->t)->copy_bandwidth[d] = best;
+    }
+    return 0;
+}
+
+int profile_run(struct machine *m, const struct model *model, const struct profile_request *r,
+                struct cost_table *t, struct err *e)
+{
+    struct bench b = {.m = m, .model = model, .r = r, .t = t};
+    struct graph g;
+    int rc = buffers(&b, e);
+    graph_build(model, 1, 0, &g);
+    for (int d = 0; rc == 0 && d < m->n_devices; d++) {
+        int n[PROFILE_MAX_N]; // at least DEVICE_MAX_SIZES
+        int count = sizes_of(&b, d, n);
+        for (int op = 0; rc == 0 && op < g.n_ops; op++) {
+            if (redundant(&g, op))
+                continue;
+            bool matmul = g.op[op].kind == OP_MATMUL;
+            // A static-graph device runs its other operators with dynamic shapes.
+            int all = matmul ? count : r->n_n;
+            for (int i = 0; rc == 0 && i < all; i++)
+                rc = matmul ? matmul_shapes(&b, d, op, n[i], e)
+                            : other_shapes(&b, d, op, r->n[i], e);
+        }
+    }
+    if (rc == 0)
+        rc = contention(&b, e);
+    if (rc == 0)
+        rc = copies(&b, e);
+    free_buffers(&b);
+    m->ops->reset(m);
+    return rc;
+}
+
+int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
+                 const void *options, int repeats, struct cost_table *t, struct err *e)
+{
+    struct profile_request r = {
+        .n = {1}, .n_n = 1, .kv = {16}, .n_kv = 1, .repeats = repeats, .max_n = 1};
+    struct bench b = {.m = m, .model = model, .r = &r, .t = t};
+    struct graph g;
+    int rc = buffers(&b, e);
+    graph_build(model, 1, 0, &g);
+    for (int d = 0; rc == 0 && d < m->n_devices; d++) {
+        struct device *dev = m->device[d];
+        struct task task;
+        bool able;
+        double alone, best = 0, best_submit = 0;
+        graph_task(&g, graph_find(&g, "down")->index, 0, &task);
+        task.n_pad = dev->caps.static_graphs ? device_size_for(&dev->caps, 1) : 0;
+        rc = one(&b, d, &task, &able, &alone, e);
+        if (rc < 0 || !able)
+            continue;
+        // The third of equal hand-overs in a row: the device is as awake as in a running layer.
+        for (int i = 0; rc == 0 && i < 2 + repeats; i++) {
+            int64_t begin = m->ops->now(m), queued;
+            struct ticket k = {.device = d};
+            rc = dev->ops->submit(dev, &task, &k.seq, e);
+            queued = m->ops->now(m);
+            k.due = queued + (int64_t)alone;
+            if (rc == 0)
+                rc = sync->join(m, options, &k, 1, e);
+            double took = (double)(m->ops->now(m) - begin) - alone;
+            if (i >= 2) {
+                best = i == 2 || took < best ? took : best;
+                double sub = (double)(queued - begin);
+                best_submit = i == 2 || sub < best_submit ? sub : best_submit;
+            }
+        }
+        cost_overheads(t)->join[d] = best > 0 ? best : 0;
+        cost_overheads(t)->submit[d] = best_submit;
+    }
+    free_buffers(&b);
+    m->ops->reset(m);
+    return rc < 0 ? rc : 0;
+}
+
+double profile_isolated(struct machine *m, int device, const struct task *task, struct err *e)
+{
+    struct device *d = m->device[device];
+    uint64_t seq;
+    int done = 0;
+    int64_t begin = m->ops->now(m);
+    if (d->ops->submit(d, task, &seq, e) < 0)
+        return -1;
+    while (!done) {
+        m->ops->pause(m);
+        done = d->caps.flag ? m->ops->flag(m, device) >= seq : d->ops->poll(d, seq, e);
+        if (done < 0)
+            return -1;
+    }
+    return (double)(m->ops->now(m) - begin);
+}

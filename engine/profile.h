@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The profiler: fills a cost table by measuring operators through the machine seam, the same way on
+// hardware and on models.
+//
+// The streamed time of an operator is (T(b) - T(a)) / (b - a), where T(r) is the time from the
+// first submission to the end of the wait for r operators in a row: constant costs of submission,
+// wake-up and waiting cancel. On hardware each T is the least of several repetitions.
+#ifndef ENGINE_PROFILE_H
+#define ENGINE_PROFILE_H
+
+#include "engine/cost.h"
+#include "engine/graph.h"
+#include "engine/sync.h"
+
+enum { PROFILE_MAX_N = 32, PROFILE_MAX_KV = 8 };
+
+struct profile_request {
+    int n[PROFILE_MAX_N]; // token counts for dynamic-shape devices (static ones: their sizes)
+    int n_n;
+    int kv[PROFILE_MAX_KV]; // cached rows for attention
+    int n_kv;
+    int row_parts; // matmuls are measured at 1/parts, 2/parts, .. of their rows, in tiles
+    int repeats;   // 1 on a machine without noise
+    int max_n;     // static sizes above this are left out (0: all)
+};
+
+// A request for prompts of n_prompt tokens and up to n_ctx cached rows.
+void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct profile_request *out);
+
+// Measures every operator kind and matmul shape of the model on every device that supports it.
+int profile_run(struct machine *m, const struct model *model, const struct profile_request *r,
+                struct cost_table *t, struct err *e);
+// Measures what hand-overs cost under a sync scheme (cost_overheads.join, .submit).
+int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
+                 const void *options, int repeats, struct cost_table *t, struct err *e);
+
+// One isolated measurement: the time from submission to an idle device until the device reports
+// completion (ps); negative on error.
+double profile_isolated(struct machine *m, int device, const struct task *task, struct err *e);
+
+#endif

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A session: one prompt through one configuration (model, machine, policy, sync scheme), measured.
+// Prefill plan, decode plan, executor, sampler, result. Everything that `run`, `sim`, `explore` and
+// `validate` report comes from here, so that it means the same in each of them.
+#ifndef ENGINE_SESSION_H
+#define ENGINE_SESSION_H
+
+#include "engine/executor.h"
+#include "engine/policy.h"
+#include "engine/sampler.h"
+
+struct session_request {
+    struct machine *machine;
+    const struct model *model;
+    const struct policy_ops *policy;
+    const void *policy_options;
+    const struct sync_ops *sync;
+    const void *sync_options;
+    const struct cost_table *cost; // overheads of `sync` included; see session_profile
+    const int32_t *prompt;         // NULL on a timing-only machine
+    int n_prompt;                  // >= 1
+    int n_gen;                     // tokens to generate, >= 1
+    int n_ctx;                     // 0: n_prompt + n_gen
+    struct sampler_options sampler;
+    // Called for each generated token (may be NULL); a non-zero return stops the generation.
+    int (*on_token)(void *user, int32_t id);
+    void *user;
+    bool (*is_end)(void *user, int32_t id); // may be NULL: generate n_gen tokens
+};
+
+struct session_device {
+    const char *name;
+    struct device_stats stats;
+    struct work work;   // handed over by the executor
+    double utilisation; // busy time over elapsed time
+    double energy_j;    // NaN: unknown
+};
+
+struct session_result {
+    int n_prompt, n_gen; // tokens in, tokens out
+    int32_t *tokens;     // [n_gen] generated ids; owned by the result; NULL without values
+    double ttft_ms;      // first submission to first token
+    double tpot_ms;      // mean time per further token; NaN with one token
+    double prefill_tok_s, decode_tok_s;
+    double total_ms;
+    double prepare_ms; // static graphs: prepared ahead (not in TTFT) or online (in TTFT)
+    double energy_j, energy_prefill_j, power_prefill_w; // NaN: unknown
+    double bytes_moved, bytes_decode; // by all devices; all of it, and the decode phase's part
+    double decode_gb_s;               // bytes_decode over decode time
+    double copied_bytes;              // by map(), for devices that are not coherent
+    double memory_bytes;              // weights, buffers, KV cache, static graphs
+    double predicted_prefill_ms, predicted_decode_ms; // by the policy's plan; NaN: none
+    uint64_t submissions, joins;
+    uint64_t plan_prefill, plan_decode; // digests
+    uint64_t logits_digest;             // of the last logits' bytes (0 without values)
+    uint64_t digest; // tokens, plans and, on a simulated machine, the event trace
+    int n_devices;
+    struct session_device device[MACHINE_MAX_DEVICES];
+};
+
+// Fills the cost table for a session of this size (operators and the scheme's overheads).
+int session_profile(struct machine *m, const struct model *model, int n_prompt, int n_gen,
+                    struct cost_table *t, struct err *e);
+
+int session_run(const struct session_request *q, struct session_result *out, struct err *e);
+void session_result_fini(struct session_result *r);
+
+// Writes plans of both phases as text (what `partita sim --plan` shows).
+int session_print_plans(const struct session_request *q, FILE *f, struct err *e);
+
+// The audit of a finished session: work handed out equals the model's work, bytes are conserved, no
+// device was busy for more than the elapsed time.
+int session_audit(const struct session_request *q, const struct session_result *r, struct err *e);
+
+#endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the partition policies share: the two partners of a split and the one shape that every
+// strategy of the papers is an instance of.
+//
+// A split cuts the output of a matmul, rows [0, M) x tokens [0, N), at row `cut` and at token
+// `covered`. The NPU takes rows [cut, M) of tokens [0, covered) on static graphs of the sizes in
+// `size`; the flexible partner (GPU or CPU) takes the rest in dynamic shapes:
+//
+//              tokens 0 ...... covered ... N
+//     rows 0     +------------------------+
+//                |      flexible          |
+//     rows cut   +----------------+-------+
+//                |      NPU       | flex. |
+//     rows M     +----------------+-------+
+//
+//     flexible only: cut = M.         NPU only: cut = 0, covered = N.
+//     weight-centric: 0 < cut < M, covered = N.   activation-centric: cut = 0, covered < N.
+//     hybrid: 0 < cut < M and covered < N, or a padded graph.
+#ifndef POLICIES_PARTITION_UTIL_H
+#define POLICIES_PARTITION_UTIL_H
+
+#include "engine/policy.h"
+
+enum { SPLIT_MAX_GRAPHS = 40 };
+
+struct split {
+    int cut, covered;
+    int n_graphs;
+    int size[SPLIT_MAX_GRAPHS]; // standard sizes, in order of tokens; the last may be padded
+    enum operand_order order;
+};
+
+// Who takes part: -1 when absent.
+struct partners {
+    int flexible; // GPU or CPU
+    int npu;
+};
+
+// The row that every splitting policy has, and its meaning.
+enum partner_choice { PARTNER_AUTO, PARTNER_GPU, PARTNER_CPU };
+#define PARTNER_ROW(owner)                                                                          \
+    {                                                                                              \
+        .name = "partner", .type = CONF_ENUM, .fallback = "auto", .choices = "auto|gpu|cpu",       \
+        .doc = "the flexible device beside the NPU; auto: the GPU, else the CPU",                  \
+        .offset = offsetof(owner, partner)                                                          \
+    }
+
+// Finds both; an error names the policy and the missing device.
+int partners_find(const struct machine_desc *d, int choice, const char *policy,
+                  struct partners *out, struct err *e);
+
+// Does this operator run in this step (the head only in the last one)?
+bool util_runs(const struct graph *g, const struct op *op, int n1);
+// Tokens that an operator processes in a step of n tokens.
+int util_tokens(const struct op *op, int n);
+// Places every operator that is not a matmul on `device`, or on the first device that can do it.
+void util_place_rest(struct plan *p, struct plan_step *s, const struct graph *g,
+                     const struct machine_desc *d, int device);
+// Sum over all layers of what one device predicts for an operator; negative: unknown.
+double util_whole_cost(const struct cost_table *c, int device, const struct op *op, int n,
+                       int n_kv);
+
+// Covers tokens [0, n) with graphs. Fit: the largest sizes that fit, one after another, until less
+// than the smallest size is left (returned as covered < n). Pad: one graph of the smallest size
+// that holds all (or the largest ones first), the last padded. `sizes` restricts the choice (n = 0:
+// all of the device's).
+void split_cover_fit(const struct device_caps *npu, const struct conf_int_list *sizes, int n,
+                     bool several, struct split *s);
+bool split_cover_pad(const struct device_caps *npu, const struct conf_int_list *sizes, int n,
+                     struct split *s);
+
+// Predicted time (ps) of each partner's part; -1 when the table does not know a shape. Chooses the
+// better operand order.
+struct split_cost {
+    double flexible, npu;
+};
+bool split_estimate(const struct cost_table *c, const struct machine_desc *d,
+                    const struct partners *w, const struct op *op, int n, struct split *s,
+                    struct split_cost *out);
+// max of the two, slower together when memory-bound (one token), plus the hand-overs.
+double split_total(const struct cost_table *c, const struct partners *w, const struct op *op, int n,
+                   const struct split *s, const struct split_cost *t);
+// Moves the cut to the best multiple of 1/parts of the rows (0 and 1 excluded), or to `share` of
+// the rows for the flexible partner when share is in (0, 1). Returns the total, negative when
+// unknown.
+double split_balance(const struct cost_table *c, const struct machine_desc *d,
+                     const struct partners *w, const struct op *op, int n, double share, int parts,
+                     struct split *s);
+
+void split_emit(struct plan *p, struct plan_step *st, const struct op *op, int n,
+                const struct partners *w, const struct split *s);
+
+// A one-step plan with every operator on one device with dynamic shapes. `what` names it in the
+// error when device is -1.
+int util_single_plan(const char *policy, const struct graph *g, const struct machine_desc *d,
+                     const struct cost_table *c, int device, const char *what, struct plan *out,
+                     struct err *e);
+
+// A one-step plan in which `choose` decides the split of every matmul.
+typedef int split_choose_fn(const struct op *op, int n, const struct machine_desc *d,
+                            const struct cost_table *c, const struct partners *w,
+                            const void *options, struct split *out, double *ps, struct err *e);
+int util_split_plan(const char *policy, const struct graph *g, const struct machine_desc *d,
+                    const struct cost_table *c, int partner, const void *options,
+                    split_choose_fn *choose, struct plan *out, struct err *e);
+
+// What a policy that gives whole matmuls to the NPU does with a single token, where an NPU is weak.
+enum decode_choice { DECODE_BEST, DECODE_NPU, DECODE_FLEXIBLE };
+#define DECODE_ROW(owner)                                                                           \
+    {                                                                                              \
+        .name = "decode", .type = CONF_ENUM, .fallback = "best", .choices = "best|npu|flexible",   \
+        .doc = "who computes the matmuls of a single token; best: by the cost table",              \
+        .offset = offsetof(owner, decode)                                                           \
+    }
+#define SIZES_ROW(owner, value)                                                                     \
+    {                                                                                              \
+        .name = "sizes", .type = CONF_INT_LIST, .fallback = value, .min = 1, .max = 65536,         \
+        .doc = "standard graph sizes (tokens) that may be used; []: all of the device's",          \
+        .offset = offsetof(owner, sizes)                                                            \
+    }
+
+// Given a split in which the NPU takes everything (cut = 0, all covered), keeps it or, for a single
+// token, hands the operator to the flexible partner as `decode` says. Sets *ps.
+int util_npu_or_flexible(const char *policy, const struct op *op, int n,
+                         const struct machine_desc *d, const struct cost_table *c,
+                         const struct partners *w, int decode, struct split *s, double *ps,
+                         struct err *e);
+// The split that leaves everything to the flexible partner.
+struct split split_flexible(const struct op *op);
+
+#endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// queue_order: rely on the in-order queue of each device, join only what crosses devices, and only
+// when the shard that needs it is about to be submitted.
+//
+// Idea: while one device dominates (the GPU in decode), its next operator can be queued behind the
+// current one without waiting for it; the other device's shard is joined when it is needed. The
+// dominant queue never runs dry, so it never pays the restart of an empty queue. Source:
+// HeteroInfer (arXiv 2501.14794) sec. 4.3, GPU-dominant decode. Loses: nothing against poll in
+// latency, but while it waits it polls, so it spends the same energy; with equal shards on both
+// devices there is nothing to queue ahead.
+#include "policies/sync/util_flag.h"
+
+struct options {
+    int64_t ask;
+};
+
+static const struct conf_row rows[] = {
+    {.name = "ask",
+     .type = CONF_INT,
+     .fallback = "100000",
+     .min = 1,
+     .max = 1e12,
+     .doc = "turns of the polling loop after which the driver is asked whether the device lives",
+     .offset = offsetof(struct options, ask)},
+};
+
+static int offered(const struct machine_desc *d, const void *options, struct err *e)
+{
+    (void)options;
+    return sync_flags_offered(d, "queue_order", e);
+}
+
+static int join(struct machine *m, const void *options, const struct ticket *t, int n,
+                struct err *e)
+{
+    const struct options *o = options;
+    return sync_flags_poll(m, t, n, o->ask, e);
+}
+
+const struct sync_ops sync_queue_order = {
+    .name = "queue_order",
+    .doc = "submit ahead along in-order queues; poll only for what crosses devices",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof rows[0],
+    .options_size = sizeof(struct options),
+    .per_shard = true,
+    .offered = offered,
+    .join = join,
+};

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// sleep_poll: sleep for the predicted time, then poll the flag word: the "fast synchronisation".
+//
+// Idea: in a layer-by-layer engine the duration of each operator is known from the profile. Sleep
+// through most of it, wake a margin early, and poll only for the rest: the latency of polling at
+// almost the power of sleeping. Source: HeteroInfer (arXiv 2501.14794) sec. 4.3; usleep there has a
+// granularity of 80 to 100 us.
+// Loses: when the prediction is too long (the wake-up comes late), and on operators shorter than
+// the granularity, where it is just polling.
+#include "policies/sync/util_flag.h"
+
+struct options {
+    int64_t margin;      // ps
+    int64_t granularity; // ps
+    int64_t ask;
+};
+
+static const struct conf_row rows[] = {
+    {.name = "margin",
+     .type = CONF_INT,
+     .unit = UNIT_TIME,
+     .fallback = "100 us",
+     .max = 1e10,
+     .doc = "how long before the predicted completion to wake up and start polling",
+     .offset = offsetof(struct options, margin)},
+    {.name = "granularity",
+     .type = CONF_INT,
+     .unit = UNIT_TIME,
+     .fallback = "90 us",
+     .max = 1e10,
+     .doc = "shortest sleep worth asking for; anything shorter is polled through",
+     .offset = offsetof(struct options, granularity)},
+    {.name = "ask",
+     .type = CONF_INT,
+     .fallback = "100000",
+     .min = 1,
+     .max = 1e12,
+     .doc = "turns of the polling loop after which the driver is asked whether the device lives",
+     .offset = offsetof(struct options, ask)},
+};
+
+static int offered(const struct machine_desc *d, const void *options, struct err *e)
+{
+    (void)options;
+    return sync_flags_offered(d, "sleep_poll", e);
+}
+
+static int join(struct machine *m, const void *options, const struct ticket *t, int n,
+                struct err *e)
+{
+    const struct options *o = options;
+    int64_t due = 0;
+    for (int i = 0; i < n; i++)
+        due = t[i].due > due ? t[i].due : due;
+    int64_t left = due - o->margin - m->ops->now(m);
+    if (left >= o->granularity && left > 0)
+        m->ops->sleep(m, left);
+    return sync_flags_poll(m, t, n, o->ask, e);
+}
+
+const struct sync_ops sync_sleep_poll = {
+    .name = "sleep_poll",
+    .doc = "sleep for the predicted time, then poll the flag word (fast synchronisation)",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof rows[0],
+    .options_size = sizeof(struct options),
+    .offered = offered,
+    .join = join,
+};

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "policies/sync/util_flag.h"
+
+int sync_flags_offered(const struct machine_desc *d, const char *scheme, struct err *e)
+{
+    for (int i = 0; i < d->n_devices; i++)
+        if (!d->device[i].flag)
+            return err_at(e, ERR_UNSUPPORTED, NULL, 0, d->device[i].name,
+                          "sync scheme %s: the device sets no flag word that the host can see "
+                          "before its driver reports",
+                          scheme);
+    return 0;
+}
+
+int sync_flags_poll(struct machine *m, const struct ticket *t, int n, int64_t ask, struct err *e)
+{
+    for (int i = 0; i < n; i++) {
+        struct device *d = m->device[t[i].device];
+        for (int64_t turn = 1; m->ops->flag(m, t[i].device) < t[i].seq; turn++) {
+            m->ops->pause(m);
+            if (turn % ask)
+                continue;
+            int rc = d->ops->poll(d, t[i].seq, e);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    return 0;
+}
