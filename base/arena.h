@@ -31,7 +31,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(
 struct arena_mark arena_mark(const struct arena *a);
 void arena_rewind(struct arena *a, struct arena_mark m);
 
-#define ARENA_NEW(a, type)      ((type *)arena_alloc((a), sizeof(type)))
-#define ARENA_NEWS(a, n, type)  ((type *)arena_array((a), (n), sizeof(type)))
+#define ARENA_NEW(a, type)     ((type *)arena_alloc((a), sizeof(type)))
+#define ARENA_NEWS(a, n, type) ((type *)arena_array((a), (n), sizeof(type)))
 
 #endif

@@ -25,7 +25,8 @@ enum conf_type {
     CONF_STRING,   // const char *, in the arena
     CONF_ENUM,     // int: index into `choices` ("a|b|c")
     CONF_INT_LIST, // struct conf_int_list
-    CONF_GROUP,    // a nested group, read by its owner through conf_child; has no field
+    CONF_GROUP,    // a nested group, read by its owner through conf_child; has no field. A list
+                   // of groups (conf_count, conf_element) is allowed where choices is "list"
 };
 
 struct conf_int_list {
@@ -38,8 +39,8 @@ struct conf_row {
     enum conf_type type;
     enum unit unit;
     const char *fallback; // default, as it would be written; NULL: required (groups: optional)
-    double min, max;      // in base units, inclusive; both 0: no limit
-    const char *choices;  // CONF_ENUM only
+    double min, max;      // in base units, inclusive; both 0: no limit; max < min: no maximum
+    const char *choices;  // CONF_ENUM: "a|b|c"; CONF_GROUP: NULL or "list"
     const char *doc;      // one sentence
     size_t offset;        // offsetof(struct owner, field)
 };
@@ -58,21 +59,24 @@ const char *conf_path(const struct conf *c);
 const struct conf_node *conf_root(const struct conf *c);
 // A child group, or NULL. `path` is dotted. The rows of the parent must list it as CONF_GROUP.
 const struct conf_node *conf_child(const struct conf_node *n, const char *path);
-// Elements of a list of groups `( {..}, {..} )`: count, then each.
+// Elements of a list of groups `( {..}, {..} )`: count, then each. A single group without the
+// parentheses counts as a list of one.
 int conf_count(const struct conf_node *n, const char *list);
 const struct conf_node *conf_element(const struct conf_node *n, const char *list, int i);
 // Names of the keys of a group, for owners that interpret keys themselves (search spaces). Returns
 // the count; fills at most `max`.
 int conf_keys(const struct conf_node *n, const char **names, int max);
 // The raw text of a scalar value, or of element i of an array/list (i = -1: the scalar itself), as
-// it would be written, into buf; NULL when absent.
+// it would be written but without quotes, into buf (conf_override takes it back); arrays as
+// "[1,2,3]". NULL when absent, a group, or longer than the buffer.
 const char *conf_text(const struct conf_node *n, const char *key, int i, char *buf, size_t size);
 int conf_length(const struct conf_node *n, const char *key); // elements of an array; 0 for a scalar
-// Where a key was written: file and line (0 for a default or an override).
+// Where a key was written: file and line (0 for a default or an override). key NULL: the group.
 void conf_where(const struct conf_node *n, const char *key, const char **file, int *line);
 
 // Overrides "a.b.c" = "value" (as on the command line: quotes optional); reading sees it as if
 // written in the file, with origin "command line". Unknown keys surface when the group is read.
+// "list[2].key" reaches into a list of groups; a value "[1,2,3]" is a list.
 int conf_override(struct conf *c, const char *key, const char *value, struct err *e);
 
 // Reads one group by its rows into `out`. `n` may be NULL: then all rows take their defaults (a

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the four files of the configuration reader share; nobody else includes this.
+// What the five files of the configuration reader share; nobody else includes this.
 //
 // conf_load.c   source text: @include, token checks, line map, comments -> one text for libconfig
 // conf.c        the tree: open, look up, override
-// conf_read.c   rows: from text to values
+// conf_value.c  one value: from text to the row's type
+// conf_read.c   rows: groups of values, options of the command line
 // conf_print.c  rows: from values to text (help, dump, digest)
 #ifndef BASE_CONF_INTERNAL_H
 #define BASE_CONF_INTERNAL_H
@@ -72,10 +73,28 @@ struct conf *conf_create(const char *path);
 // The bare text of a value on the command line: quotes removed. In the arena of c.
 const char *conf_unquote(struct conf *c, const char *text, size_t n);
 
+// --- conf_value.c
+// The field of a row, in the type that the row says.
+union conf_field {
+    bool b;
+    int64_t i;
+    int choice;
+    double r;
+    const char *s;
+    struct conf_int_list list;
+};
+
 // Copies choice i of "a|b|c"; returns NULL past the last one.
 const char *conf_choice(const char *choices, int i, char *buf, size_t size);
 // "1 us to 5 ms", "at least 1", "" without limits.
 const char *conf_limits(const struct conf_row *row, char *buf, size_t size);
-bool conf_in_limits(const struct conf_row *row, double v);
+// What a row wants, for messages: "a number", "time with its unit, in quotes (ps, ...)".
+const char *conf_expected(const struct conf_row *row, char *buf, size_t size);
+// Appends ", item", cutting what does not fit.
+void conf_join(char *list, size_t size, const char *item);
+// Strings stay where they are; a group has no field and is only checked.
+int conf_read_setting(const struct conf_row *row, const config_setting_t *s, union conf_field *v,
+                      struct err *e);
+int conf_read_default(const struct conf_row *row, union conf_field *v, struct err *e);
 
 #endif

@@ -9,8 +9,8 @@
 struct rng;
 struct rng *rng_create(uint64_t seed, const char *stream);
 void rng_destroy(struct rng *r);
-double rng_uniform(struct rng *r);                // [0, 1)
-uint64_t rng_below(struct rng *r, uint64_t n);    // [0, n), n >= 1, unbiased
-double rng_normal(struct rng *r);                 // mean 0, deviation 1
+double rng_uniform(struct rng *r);             // [0, 1)
+uint64_t rng_below(struct rng *r, uint64_t n); // [0, n), n >= 1, unbiased
+double rng_normal(struct rng *r);              // mean 0, deviation 1
 
 #endif

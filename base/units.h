@@ -29,7 +29,7 @@ enum unit {
 #define PS_PER_MS INT64_C(1000000000)
 #define PS_PER_S  INT64_C(1000000000000)
 
-const char *unit_name(enum unit u); // "time", "bandwidth", ...
+const char *unit_name(enum unit u);      // "time", "bandwidth", ...
 const char *unit_spellings(enum unit u); // "ps, ns, us, ms, s" for error messages
 
 // Parses "400 us" into the base unit. UNIT_NONE takes a plain number. A missing, unknown or foreign
