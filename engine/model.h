@@ -41,7 +41,7 @@ struct model_shape {
     bool qkv_bias;
     bool tied; // the output matrix is the embedding
     struct rope rope;
-    double weight_bits; // bits per weight in memory (4.5 for Q4_0), for shapes without data
+    double weight_bits; // of matrices, in memory (4.5 for Q4_0); from the data when there is any
 };
 
 // A matrix [rows, cols] of weights (cols = K is contiguous) or a vector (rows = 1, F32).
