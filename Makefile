@@ -65,7 +65,7 @@ BENCHES  := $(BENCHSRC:%.c=$(B)/%)
 
 .PHONY: all deps demo test test-long lint bench fuzz clean format registry-check
 .DELETE_ON_ERROR:
-.SECONDARY:
+.PRECIOUS: $(B)/%.o # chained by the pattern rules, worth keeping
 
 all: deps-build $(EXE)
 
@@ -76,7 +76,7 @@ deps:
 deps-build:
 	@sh tools/deps.sh build
 
-$(B)/gen/registry_%.c: tools/registry.sh FORCE
+$(REGC): $(B)/gen/registry_%.c: tools/registry.sh FORCE
 	@mkdir -p $(@D)
 	@sh tools/registry.sh $(filter $(subst _,/,$*):%,$(REGISTRIES)) >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
@@ -104,6 +104,7 @@ $(B)/tests/%: $(B)/tests/%.o $(B)/tests/harness.o $(LIB)
 $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	@$(CC) $(SAN) $^ -o $@ $(LDLIBS)
 
+.PHONY: FORCE
 FORCE:
 
 export UBSAN_OPTIONS := print_stacktrace=1

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Curves in two sorted arrays. A matmul curve (device, order, K) is a list of columns, one per token
-// count n, each a sorted list of (rows, ps). Lookups interpolate along rows inside a column, then
-// between the two neighbouring columns. There are a few dozen columns at most, so linear search
-// over sorted arrays is the fastest index.
+// Curves in two sorted arrays. A matmul curve (device, order, K) is a list of columns, one per
+// token count n, each a sorted list of (rows, ps). Lookups interpolate along rows inside a column,
+// then between the two neighbouring columns. There are a few dozen columns at most, so linear
+// search over sorted arrays is the fastest index.
 #include "engine/cost.h"
 
 #include <assert.h>

@@ -45,7 +45,8 @@ static void add(struct graph *g, enum op_kind kind, const char *name, enum buf_i
 {
     const struct model_shape *s = &g->model->shape;
     struct op *o = &g->op[g->n_ops];
-    *o = (struct op){.kind = kind, .name = name, .index = g->n_ops, .in = in, .in2 = in2, .out = out};
+    *o = (struct op){
+        .kind = kind, .name = name, .index = g->n_ops, .in = in, .in2 = in2, .out = out};
     o->m = (int)graph_buffer_width(s, out);
     o->k = (int)graph_buffer_width(s, in);
     g->n_ops++;

@@ -17,8 +17,8 @@ const char *order_name(enum operand_order o)
 
 const char *buf_name(enum buf_id b)
 {
-    static const char *const name[BUF_COUNT] = {"tokens", "x", "h",  "q",      "kv",      "a",
-                                                "t",      "gu", "f", "logits", "k_cache", "v_cache"};
+    static const char *const name[BUF_COUNT] = {
+        "tokens", "x", "h", "q", "kv", "a", "t", "gu", "f", "logits", "k_cache", "v_cache"};
     return b == BUF_NONE ? "-" : name[b];
 }
 

@@ -46,11 +46,10 @@ void plan_add_shard(struct plan *p, struct plan_step *s, int op, struct shard sh
 
 void plan_whole(struct plan *p, struct plan_step *s, const struct op *op, int n_tokens, int device)
 {
-    plan_add_shard(p, s, op->index,
-                   (struct shard){.device = device,
-                                  .m1 = op->m,
-                                  .n0 = op->last_only ? n_tokens - 1 : 0,
-                                  .n1 = n_tokens});
+    plan_add_shard(
+        p, s, op->index,
+        (struct shard){
+            .device = device, .m1 = op->m, .n0 = op->last_only ? n_tokens - 1 : 0, .n1 = n_tokens});
 }
 
 uint64_t plan_digest(const struct plan *p)

@@ -351,6 +351,7 @@ int profile_run(struct machine *m, const struct model *model, const struct profi
             for (int i = 0; rc == 0 && i < all; i++)
                 rc = matmul ? matmul_shapes(&b, d, op, n[i], e)
                             : other_shapes(&b, d, op, r->n[i], e);
+            m->ops->reset(m); // static graphs of this operator make room for the next one's
         }
     }
     if (rc == 0)

@@ -141,7 +141,7 @@ static void collect(struct run *r, int64_t elapsed, struct session_result *out)
     struct energy j;
     m->ops->energy(m, &j);
     out->n_devices = m->n_devices;
-    out->memory_bytes = (double)executor_memory(r->x);
+    out->memory_bytes = (double)executor_memory(r->x) + (double)model_weight_bytes(q->model);
     for (int d = 0; d < m->n_devices; d++) {
         struct session_device *s = &out->device[d];
         s->name = m->device[d]->caps.name;

@@ -48,7 +48,7 @@ struct session_result {
     double bytes_moved, bytes_decode; // by all devices; all of it, and the decode phase's part
     double decode_gb_s;               // bytes_decode over decode time
     double copied_bytes;              // by map(), for devices that are not coherent
-    double memory_bytes;              // weights, buffers, KV cache, static graphs
+    double memory_bytes;              // weights, buffers, KV cache; what devices hold besides
     double predicted_prefill_ms, predicted_decode_ms; // by the policy's plan; NaN: none
     uint64_t submissions, joins;
     uint64_t plan_prefill, plan_decode; // digests

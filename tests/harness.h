@@ -37,14 +37,17 @@ bool test_check_has(const char *text, const char *part, const char *f, int l);
 bool test_check(bool ok, const char *expr, const char *f, int l);
 bool test_check_ok(int rc, const struct err *e, const char *expr, const char *f, int l);
 
-#define CHECK(x)           test_check((x), #x, __FILE__, __LINE__)
-#define CHECK_INT(a, b)    test_check_int((a), (b), #a, #b, __FILE__, __LINE__)
+#define CHECK(x)              test_check((x), #x, __FILE__, __LINE__)
+#define CHECK_INT(a, b)       test_check_int((a), (b), #a, #b, __FILE__, __LINE__)
 #define CHECK_NEAR(a, b, tol) test_check_near((a), (b), (tol), #a, __FILE__, __LINE__)
-#define CHECK_STR(a, b)    test_check_str((a), (b), #a, __FILE__, __LINE__)
+#define CHECK_STR(a, b)       test_check_str((a), (b), #a, __FILE__, __LINE__)
 #define CHECK_HAS(text, part) test_check_has((text), (part), __FILE__, __LINE__) // substring
-#define CHECK_OK(rc, e)    test_check_ok((rc), (e), #rc, __FILE__, __LINE__) // prints the error
+#define CHECK_OK(rc, e)       test_check_ok((rc), (e), #rc, __FILE__, __LINE__)  // prints the error
 
-#define T(f) {#f, f}
+#define T(f)                                                                                       \
+    {                                                                                              \
+#f, f                                                                                      \
+    }
 #define TESTS(suite, ...)                                                                          \
     int main(int argc, char **argv)                                                                \
     {                                                                                              \
