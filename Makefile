@@ -120,6 +120,12 @@ test-programs: $(TESTS) $(EXE)
 test: deps
 	@$(MAKE) --no-print-directory test-programs
 	@PARTITA=$(EXE) sh tests/run.sh $(TESTS)
+# The suites with threads in them, for config=tsan.
+THREADED := $(filter $(B)/tests/engine/host/% $(B)/tests/contract/test_sync% $(B)/tests/base/%,$(TESTS))
+.PHONY: test-threads
+test-threads: deps
+	@$(MAKE) --no-print-directory $(THREADED)
+	@sh tests/run.sh $(THREADED)
 test-long: test
 	@PARTITA=$(EXE) TEST_LONG=1 TEST_TIMEOUT=3600 sh tests/run.sh $(TESTS)
 

@@ -118,7 +118,7 @@ void cost_add_matmul(struct cost_table *t, int device, enum operand_order o, int
 void cost_add_op(struct cost_table *t, int device, enum op_kind kind, int width, int n, int n_kv,
                  double ps)
 {
-    add_point(t, (int)kind, device, 0, width, n, n_kv, ps);
+    add_point(t, (int)kind, device, 0, width, n, kind == OP_ATTENTION ? n_kv : 0, ps);
 }
 
 static double between(double x0, double y0, double x1, double y1, double x)
@@ -168,7 +168,7 @@ double cost_matmul(const struct cost_table *t, int device, enum operand_order o,
 double cost_op(const struct cost_table *t, int device, enum op_kind kind, int width, int n,
                int n_kv)
 {
-    return lookup(find_curve(t, (int)kind, device, 0, width), n, n_kv);
+    return lookup(find_curve(t, (int)kind, device, 0, width), n, kind == OP_ATTENTION ? n_kv : 0);
 }
 
 struct cost_overheads *cost_overheads(struct cost_table *t)

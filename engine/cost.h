@@ -18,6 +18,7 @@ void cost_destroy(struct cost_table *t);
 
 void cost_add_matmul(struct cost_table *t, int device, enum operand_order o, int k, int m, int n,
                      double ps);
+// n_kv, the rows in the cache, matters to attention only.
 void cost_add_op(struct cost_table *t, int device, enum op_kind kind, int width, int n, int n_kv,
                  double ps);
 // ps, or a negative value when the table knows nothing about this device and shape.

@@ -6,6 +6,8 @@
 #include <string.h>
 
 enum { FEW = 1, MANY = 3 };
+static const int64_t BURST = 200 * PS_PER_US; // shortest burst on a real machine
+static const int64_t WARM = 5 * PS_PER_MS;    // work before the first measurement of an operator
 _Static_assert((int)PROFILE_MAX_N >= (int)DEVICE_MAX_SIZES, "one array holds either list");
 
 struct bench {
@@ -33,7 +35,8 @@ static void add_n(struct profile_request *r, int n)
 void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct profile_request *out)
 {
     struct profile_request *r = out;
-    *r = (struct profile_request){.row_parts = 8, .repeats = m->simulated ? 1 : 3};
+    *r = (struct profile_request){.row_parts = m->simulated ? 8 : 4,
+                                  .repeats = m->simulated ? 1 : 2};
     add_n(r, 1);
     for (int n = 16; n < n_prompt && n <= 4096; n *= 2)
         add_n(r, n);
@@ -76,16 +79,22 @@ static int burst(struct bench *b, int device, const struct task *t, int count, d
     return 0;
 }
 
+// Bursts are long enough for the clock and the scheduler of a real machine; a model has no noise.
 static int streamed(struct bench *b, int device, const struct task *t, double *ps, struct err *e)
 {
-    double few, many, warm;
-    if (!b->m->simulated && burst(b, device, t, 1, &warm, e) < 0)
+    double few, many, first = 0;
+    int c = 1;
+    if (!b->m->simulated) {
+        if (burst(b, device, t, 1, &first, e) < 0)
+            return e->code;
+        while (c < 16 && first * c < (double)BURST)
+            c *= 2;
+    }
+    if (burst(b, device, t, FEW * c, &few, e) < 0 || burst(b, device, t, MANY * c, &many, e) < 0)
         return e->code;
-    if (burst(b, device, t, FEW, &few, e) < 0 || burst(b, device, t, MANY, &many, e) < 0)
-        return e->code;
-    *ps = (many - few) / (MANY - FEW);
+    *ps = (many - few) / ((MANY - FEW) * c);
     if (*ps <= 0) // noise on hardware: the average is an upper bound
-        *ps = many / MANY;
+        *ps = many / (MANY * c);
     return 0;
 }
 
@@ -129,6 +138,30 @@ static int one(struct bench *b, int device, struct task *t, bool *able, double *
     return *able ? streamed(b, device, t, ps, e) : 0;
 }
 
+// A device that was idle clocks up over milliseconds, and the times of a running engine are those
+// of a device that is awake: keep it busy with whole operators until it is.
+static int warm_up(struct bench *b, int device, int op, int n, struct err *e)
+{
+    const struct device_caps *c = &b->m->device[device]->caps;
+    struct graph g;
+    struct task t;
+    bool able = false;
+    double ps;
+    graph_build(b->model, 1, 0, &g);
+    if (!g.op[op].last_only)
+        graph_build(b->model, n, 0, &g);
+    graph_task(&g, op, op >= g.block_begin && op < g.block_end ? 0 : -1, &t);
+    t.n_pad = t.op->kind == OP_MATMUL && c->static_graphs ? device_size_for(c, t.n1 - t.n0) : 0;
+    bind(b, &t);
+    if (ready(b, device, &t, &able, e) < 0)
+        return e->code;
+    int64_t begin = b->m->ops->now(b->m);
+    for (int count = 1; able && b->m->ops->now(b->m) - begin < WARM; count *= 2)
+        if (burst(b, device, &t, count, &ps, e) < 0)
+            return e->code;
+    return 0;
+}
+
 static int matmul_shapes(struct bench *b, int device, int op, int n, struct err *e)
 {
     const struct device_caps *c = &b->m->device[device]->caps;
@@ -150,7 +183,7 @@ static int matmul_shapes(struct bench *b, int device, int op, int n, struct err 
                 continue;
             last = rows;
             struct task t;
-            bool able;
+            bool able = false;
             double ps;
             graph_task(&g, op, layer, &t);
             t.m1 = rows;
@@ -177,7 +210,7 @@ static int other_shapes(struct bench *b, int device, int op, int n, struct err *
     int points = o->kind == OP_ATTENTION ? b->r->n_kv : 1;
     for (int i = 0; i < points; i++) {
         struct task t;
-        bool able;
+        bool able = false;
         double ps;
         graph_task(&g, op, layer, &t);
         int kv = o->kind == OP_ATTENTION ? max_int(b->r->kv[i], n) : n;
@@ -269,9 +302,11 @@ static int contention(struct bench *b, struct err *e)
     // The CPU stays out: while GPU and NPU work, it is the control plane.
     for (int d = 0; d < b->m->n_devices; d++) {
         const struct device_caps *c = &b->m->device[d]->caps;
-        bool able;
+        bool able = false;
         if (c->kind == DEVICE_CPU && b->m->n_devices > 2)
             continue;
+        if (warm_up(b, d, op, 1, e) < 0)
+            return e->code;
         graph_task(&g, op, 0, &task[d]);
         task[d].n_pad = c->static_graphs ? device_size_for(c, 1) : 0;
         if (one(b, d, &task[d], &able, &alone[d], e) < 0)
@@ -345,13 +380,14 @@ int profile_run(struct machine *m, const struct model *model, const struct profi
         for (int op = 0; rc == 0 && op < g.n_ops; op++) {
             if (redundant(&g, op))
                 continue;
+            m->ops->reset(m); // static graphs of other operators make room
+            rc = warm_up(&b, d, op, n[count - 1], e);
             bool matmul = g.op[op].kind == OP_MATMUL;
             // A static-graph device runs its other operators with dynamic shapes.
             int all = matmul ? count : r->n_n;
             for (int i = 0; rc == 0 && i < all; i++)
                 rc = matmul ? matmul_shapes(&b, d, op, n[i], e)
                             : other_shapes(&b, d, op, r->n[i], e);
-            m->ops->reset(m); // static graphs of this operator make room for the next one's
         }
     }
     if (rc == 0)
@@ -375,11 +411,13 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
     for (int d = 0; rc == 0 && d < m->n_devices; d++) {
         struct device *dev = m->device[d];
         struct task task;
-        bool able;
+        bool able = false;
         double alone, best = 0, best_submit = 0;
         graph_task(&g, graph_find(&g, "down")->index, 0, &task);
         task.n_pad = dev->caps.static_graphs ? device_size_for(&dev->caps, 1) : 0;
-        rc = one(&b, d, &task, &able, &alone, e);
+        rc = warm_up(&b, d, task.op->index, 1, e);
+        if (rc == 0)
+            rc = one(&b, d, &task, &able, &alone, e);
         if (rc < 0 || !able)
             continue;
         // The third of equal hand-overs in a row: the device is as awake as in a running layer.

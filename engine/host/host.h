@@ -16,6 +16,8 @@ struct host_device {
 
 // c may be NULL (all defaults). Groups: cpu, gpu, npu, each with `enabled`.
 int machine_host_open(const struct conf *c, struct machine **out, struct err *e);
+// The resolved configuration, each line with its doc and source.
+int machine_host_dump(FILE *f, const struct conf *c, struct err *e);
 // Prints the option rows of the machine and its devices.
 void machine_host_help(FILE *f);
 

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The host machine: a clock, a sleep, shared memory, and three devices that are opened in a fixed
+// order: cpu, gpu, npu. Their indices are their places among the devices that are there.
+//
+// A GPU that is not there (no OpenCL platform, no device) is normal on a development machine: the
+// machine goes on without it unless the configuration says gpu_required = true. A wrong configuration
+// is always an error, and so is a CPU or NPU that does not open.
+#include "engine/host/host.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "engine/host/futex.h"
+#include "engine/host/team.h"
+
+struct host_options {
+    bool gpu_required;
+    struct conf_int_list pin;
+};
+
+static const struct conf_row host_rows[] = {
+    {"cpu", CONF_GROUP, UNIT_NONE, NULL, 0, 0, NULL, "The CPU device.", 0},
+    {"gpu", CONF_GROUP, UNIT_NONE, NULL, 0, 0, NULL, "The OpenCL device.", 0},
+    {"npu", CONF_GROUP, UNIT_NONE, NULL, 0, 0, NULL, "The tile NPU.", 0},
+    {"gpu_required", CONF_BOOL, UNIT_NONE, "false", 0, 0, NULL,
+     "Fail when an enabled OpenCL device is not there, instead of going on without it.",
+     offsetof(struct host_options, gpu_required)},
+    {"control_pin", CONF_INT_LIST, UNIT_NONE, "[]", 0, 4095, NULL,
+     "CPU to pin the opening (control) thread to; empty: none.", offsetof(struct host_options, pin)},
+};
+enum { HOST_ROWS = sizeof host_rows / sizeof host_rows[0] };
+
+struct host {
+    struct machine base; // first
+    uint32_t buffers;    // announced so far: the next id
+};
+
+// The devices in the order of opening.
+static const struct {
+    const char *group;
+    int (*open)(const struct conf_node *, struct machine *, int, struct device **, struct err *);
+    const struct conf_row *rows;
+    const size_t *n_rows;
+} kinds[] = {
+    {"cpu", device_cpu_open, device_cpu_rows, &device_cpu_n_rows},
+    {"gpu", device_opencl_open, device_opencl_rows, &device_opencl_n_rows},
+    {"npu", device_tile_open, device_tile_rows, &device_tile_n_rows},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+int64_t host_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * PS_PER_S + (int64_t)t.tv_nsec * PS_PER_NS;
+}
+
+static int64_t machine_now(struct machine *m)
+{
+    (void)m;
+    return host_now();
+}
+
+static void machine_sleep(struct machine *m, int64_t ps)
+{
+    (void)m;
+    if (ps <= 0)
+        return;
+    // Until an absolute time, so that interrupted sleeps do not add up; rounded up to a nanosecond.
+    int64_t end = host_now() + ps + PS_PER_NS - 1;
+    struct timespec t = {.tv_sec = (time_t)(end / PS_PER_S),
+                         .tv_nsec = (long)(end % PS_PER_S / PS_PER_NS)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        ;
+}
+
+// Polling keeps a core busy. Where the devices' threads need that very core, a poller that never
+// yields would delay what it waits for by a scheduler's time slice; so it yields now and then, often
+// enough to cost the devices little and rarely enough to cost the poller little (some 20 us).
+static void machine_pause(struct machine *m)
+{
+    enum { TURNS_PER_YIELD = 512 };
+    static _Thread_local unsigned turns;
+    (void)m;
+    cpu_relax();
+    if (++turns % TURNS_PER_YIELD == 0)
+        sched_yield();
+}
+
+static uint64_t machine_flag(struct machine *m, int device)
+{
+    const struct host_device *d = (const struct host_device *)m->device[device];
+    return d->flag ? atomic_load_explicit(d->flag, memory_order_acquire) : 0;
+}
+
+static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct buffer *out,
+                         struct err *e)
+{
+    enum { PAGE = 4096 };
+    int64_t size;
+    if (rows < 1 || pitch < 1 || __builtin_mul_overflow(rows, pitch, &size) ||
+        size > INT64_MAX - PAGE)
+        return err_set(e, ERR_USAGE, "a buffer of %lld rows of %lld bytes is impossible",
+                       (long long)rows, (long long)pitch);
+    int64_t whole = (size + PAGE - 1) / PAGE * PAGE; // no device shares a page with anything else
+    struct buffer b = {.size = size, .pitch = pitch, .id = ((struct host *)m)->buffers++};
+    b.host = aligned_alloc(PAGE, (size_t)whole);
+    if (!b.host)
+        return err_set(e, ERR_MEMORY, "no memory for a buffer of %lld bytes", (long long)size);
+    memset(b.host, 0, (size_t)whole);
+    for (int i = 0; i < m->n_devices; i++) {
+        int rc = m->device[i]->ops->alloc(m->device[i], &b, e);
+        if (rc < 0) {
+            while (i-- > 0)
+                m->device[i]->ops->free(m->device[i], &b);
+            free(b.host);
+            return rc;
+        }
+    }
+    *out = b;
+    return 0;
+}
+
+static void machine_free(struct machine *m, struct buffer *b)
+{
+    if (!b->host)
+        return;
+    for (int i = 0; i < m->n_devices; i++)
+        m->device[i]->ops->free(m->device[i], b);
+    free(b->host);
+    *b = (struct buffer){0};
+}
+
+static void machine_energy(struct machine *m, struct energy *out)
+{
+    (void)m;
+    *out = (struct energy){.total = NAN, .dram = NAN, .control = NAN, .rest = NAN};
+    for (int i = 0; i < MACHINE_MAX_DEVICES; i++)
+        out->device[i] = NAN;
+}
+
+static uint64_t machine_digest(struct machine *m)
+{
+    (void)m;
+    return 0;
+}
+
+static void machine_reset(struct machine *m)
+{
+    for (int i = 0; i < m->n_devices; i++)
+        m->device[i]->ops->reset(m->device[i]);
+}
+
+static void machine_close(struct machine *m)
+{
+    while (m->n_devices > 0) {
+        struct device *d = m->device[--m->n_devices];
+        d->ops->close(d);
+    }
+    free(m);
+}
+
+static const struct machine_ops host_ops = {
+    .name = "host",
+    .doc = "this machine: its CPU, its OpenCL GPU and a software NPU",
+    .now = machine_now,
+    .sleep = machine_sleep,
+    .pause = machine_pause,
+    .flag = machine_flag,
+    .alloc = machine_alloc,
+    .free = machine_free,
+    .energy = machine_energy,
+    .digest = machine_digest,
+    .reset = machine_reset,
+    .close = machine_close,
+};
+
+// Before its owner reads the group (and checks the spelling).
+static bool enabled(const struct conf_node *group)
+{
+    char text[16];
+    const char *s = group ? conf_text(group, "enabled", -1, text, sizeof text) : NULL;
+    return !s || strcmp(s, "false") != 0;
+}
+
+static int open_devices(const struct conf_node *root, const struct host_options *o,
+                        struct machine *m, struct err *e)
+{
+    for (int i = 0; i < KINDS; i++) {
+        const struct conf_node *n = root ? conf_child(root, kinds[i].group) : NULL;
+        if (!enabled(n))
+            continue;
+        struct err why = {0};
+        struct device *d;
+        int rc = kinds[i].open(n, m, m->n_devices, &d, &why);
+        bool absent = rc == ERR_UNSUPPORTED || rc == ERR_DEVICE;
+        if (rc == 0) {
+            m->device[m->n_devices++] = d;
+        } else if (absent && !strcmp(kinds[i].group, "gpu") && !o->gpu_required) {
+            char text[600];
+            log_info("going on without the gpu: %s", err_text(&why, text, sizeof text));
+        } else {
+            if (e)
+                *e = why;
+            return rc;
+        }
+    }
+    if (m->n_devices == 0)
+        return err_set(e, ERR_DEVICE, "the host machine has no enabled device");
+    return 0;
+}
+
+int machine_host_open(const struct conf *c, struct machine **out, struct err *e)
+{
+    const struct conf_node *root = c ? conf_root(c) : NULL;
+    struct host_options o;
+    struct arena a;
+    arena_init(&a);
+    int rc = conf_read(root, "host", host_rows, HOST_ROWS, &o, &a, e);
+    arena_fini(&a); // the options hold no strings
+    if (rc < 0)
+        return rc;
+    struct host *h = calloc(1, sizeof *h);
+    if (!h)
+        return err_set(e, ERR_MEMORY, "no memory for the machine");
+    h->base = (struct machine){.ops = &host_ops, .name = "host", .values = true};
+    h->base.memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    rc = open_devices(root, &o, &h->base, e);
+    if (rc < 0) {
+        machine_close(&h->base);
+        return rc;
+    }
+    team_pin(&o.pin, 0);
+    *out = &h->base;
+    return 0;
+}
+
+void machine_host_help(FILE *f)
+{
+    conf_help(f, host_rows, HOST_ROWS, 0);
+    for (int i = 0; i < KINDS; i++) {
+        fprintf(f, "%s:\n", kinds[i].group);
+        conf_help(f, kinds[i].rows, *kinds[i].n_rows, 4);
+    }
+}
+
+int machine_host_dump(FILE *f, const struct conf *c, struct err *e)
+{
+    const struct conf_node *root = c ? conf_root(c) : NULL;
+    // Any device's options: their structs are known to the devices only.
+    union {
+        struct host_options host;
+        long double align;
+        char bytes[4096];
+    } o;
+    struct arena a;
+    arena_init(&a);
+    int rc = conf_read(root, "host", host_rows, HOST_ROWS, &o, &a, e);
+    if (rc == 0)
+        conf_dump(f, root, host_rows, HOST_ROWS, &o, 0);
+    for (int i = 0; rc == 0 && i < KINDS; i++) {
+        const struct conf_node *n = root ? conf_child(root, kinds[i].group) : NULL;
+        for (size_t r = 0; r < *kinds[i].n_rows; r++)
+            assert(kinds[i].rows[r].offset + sizeof(struct conf_int_list) <= sizeof o);
+        rc = conf_read(n, kinds[i].group, kinds[i].rows, *kinds[i].n_rows, &o, &a, e);
+        if (rc < 0)
+            break;
+        fprintf(f, "%s = {\n", kinds[i].group);
+        conf_dump(f, n, kinds[i].rows, *kinds[i].n_rows, &o, 4);
+        fprintf(f, "};\n");
+    }
+    arena_fini(&a);
+    return rc;
+}

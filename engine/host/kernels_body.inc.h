@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The matmul bodies of every kernel table. kernels_ISA.c defines the vector types and a few
+// primitives and includes this file and kernels_vector.inc.h once; alone it is empty.
+//
+//   vf                V_W floats in one register
+//   v_fma(a, b, c)    a * b + c                      v_sum(v)   sum by halving: i + (i + W/2), ...
+//   v_f16(p)          V_W halves to floats           half1(h)   one half to float
+//   v8f, v8_set, v8_fma, v8_sum: 8 lanes, for the quantised kernels
+//   vq                32 int8 in one or two registers
+//   vq_load(p), vq_nibbles(p)   32 int8; 16 bytes to 32 values q - 8, low nibbles first
+//   vq_dot(w, x)      v8f whose lane i is sum of w * x over the four values 4i..4i+3, exact
+//
+// Blocking: 4 weight rows by 2 tokens in 8 accumulators, which hides the latency of two multipliers.
+// They are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack. Floating-point
+// weights are cut into spans of SPAN values, so that the span of some dozen rows stays in the second
+// cache level while the tokens pass by; the sums of the spans are added in order. Every output
+// element sees the same additions in the same order whichever block computes it.
+#ifdef V_W
+
+#include <string.h>
+
+enum { SPAN = 1024 };
+enum weight { W_F32, W_F16, W_BF16, W_Q8, W_Q4 };
+
+INLINE vf v_load(const float *p)
+{
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void v_store(float *p, vf v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+INLINE vf v_bf16(const uint16_t *p)
+{
+    typedef uint16_t vh __attribute__((vector_size(V_W * 2)));
+    typedef uint32_t vu __attribute__((vector_size(V_W * 4)));
+    vh h;
+    memcpy(&h, p, sizeof h);
+    return (vf)(__builtin_convertvector(h, vu) << 16);
+}
+
+// Values i .. i + n - 1 (n <= V_W) of a row, zeros behind. `type` and, but for the last vector of
+// a row, n are constants where this is inlined.
+INLINE vf row_load(enum weight type, const char *row, int i, int n)
+{
+    uint16_t half[V_W] = {0};
+    float full[V_W] = {0};
+    const char *p = row + (int64_t)i * (type == W_F32 ? 4 : 2);
+    if (n < V_W) {
+        if (type == W_F32)
+            p = memcpy(full, p, (size_t)n * 4);
+        else
+            p = memcpy(half, p, (size_t)n * 2);
+    }
+    switch (type) {
+    case W_F16:
+        return v_f16((const uint16_t *)(const void *)p);
+    case W_BF16:
+        return v_bf16((const uint16_t *)(const void *)p);
+    default:
+        return v_load((const float *)(const void *)p);
+    }
+}
+
+// The sum of one span: the first starts an output element, the others add to it.
+INLINE void put(float *dst, vf acc, int k0)
+{
+    float s = v_sum(acc);
+    *dst = k0 == 0 ? s : *dst + s;
+}
+
+INLINE void block42(enum weight type, const struct mm *a, const char *w, const char *x, int k0,
+                    int k1, float *out)
+{
+    const char *w1 = w + a->w_pitch, *w2 = w1 + a->w_pitch, *w3 = w2 + a->w_pitch;
+    const char *y = x + a->x_pitch;
+    vf a00 = {0}, a01 = {0}, a10 = {0}, a11 = {0}, a20 = {0}, a21 = {0}, a30 = {0}, a31 = {0};
+#define STEP(n)                                                                                    \
+    {                                                                                              \
+        vf b0 = row_load(W_F32, x, i, n), b1 = row_load(W_F32, y, i, n), v;                        \
+        v = row_load(type, w, i, n), a00 = v_fma(v, b0, a00), a01 = v_fma(v, b1, a01);             \
+        v = row_load(type, w1, i, n), a10 = v_fma(v, b0, a10), a11 = v_fma(v, b1, a11);            \
+        v = row_load(type, w2, i, n), a20 = v_fma(v, b0, a20), a21 = v_fma(v, b1, a21);            \
+        v = row_load(type, w3, i, n), a30 = v_fma(v, b0, a30), a31 = v_fma(v, b1, a31);            \
+    }
+    int i = k0;
+    for (; i + V_W <= k1; i += V_W)
+        STEP(V_W)
+    if (i < k1)
+        STEP(k1 - i)
+#undef STEP
+    float *out1 = out + a->out_pitch;
+    put(out, a00, k0), put(out + 1, a10, k0), put(out + 2, a20, k0), put(out + 3, a30, k0);
+    put(out1, a01, k0), put(out1 + 1, a11, k0), put(out1 + 2, a21, k0), put(out1 + 3, a31, k0);
+}
+
+INLINE void block41(enum weight type, const struct mm *a, const char *w, const char *x, int k0,
+                    int k1, float *out)
+{
+    const char *w1 = w + a->w_pitch, *w2 = w1 + a->w_pitch, *w3 = w2 + a->w_pitch;
+    vf a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0};
+#define STEP(n)                                                                                    \
+    {                                                                                              \
+        vf b = row_load(W_F32, x, i, n);                                                           \
+        a0 = v_fma(row_load(type, w, i, n), b, a0), a1 = v_fma(row_load(type, w1, i, n), b, a1);   \
+        a2 = v_fma(row_load(type, w2, i, n), b, a2), a3 = v_fma(row_load(type, w3, i, n), b, a3);  \
+    }
+    int i = k0;
+    for (; i + V_W <= k1; i += V_W)
+        STEP(V_W)
+    if (i < k1)
+        STEP(k1 - i)
+#undef STEP
+    put(out, a0, k0), put(out + 1, a1, k0), put(out + 2, a2, k0), put(out + 3, a3, k0);
+}
+
+INLINE void block11(enum weight type, const char *w, const char *x, int k0, int k1, float *out)
+{
+    vf acc = {0};
+    int i = k0;
+    for (; i + V_W <= k1; i += V_W)
+        acc = v_fma(row_load(type, w, i, V_W), row_load(W_F32, x, i, V_W), acc);
+    if (i < k1)
+        acc = v_fma(row_load(type, w, i, k1 - i), row_load(W_F32, x, i, k1 - i), acc);
+    put(out, acc, k0);
+}
+
+// Rows [r0, r1) times tokens [t0, t1) over one span.
+INLINE void span(enum weight type, const struct mm *a, int r0, int r1, int t0, int t1, int k0,
+                 int k1)
+{
+    for (int t = t0; t < t1;) {
+        const char *x = (const char *)a->x + t * a->x_pitch;
+        float *out = a->out + t * a->out_pitch;
+        int two = t + 2 <= t1, r = r0;
+        for (; r + 4 <= r1; r += 4) {
+            const char *w = (const char *)a->w + r * a->w_pitch;
+            if (two)
+                block42(type, a, w, x, k0, k1, out + r);
+            else
+                block41(type, a, w, x, k0, k1, out + r);
+        }
+        for (; r < r1; r++) {
+            const char *w = (const char *)a->w + r * a->w_pitch;
+            block11(type, w, x, k0, k1, out + r);
+            if (two)
+                block11(type, w, x + a->x_pitch, k0, k1, out + a->out_pitch + r);
+        }
+        t += two ? 2 : 1;
+    }
+}
+
+// Few tokens: read each quad of weight rows from end to end, as memory likes it. Many tokens: keep
+// a span of all rows in the cache.
+INLINE void mm_float(enum weight type, const struct mm *a)
+{
+    int step = a->tokens <= 2 ? 4 : a->rows;
+    for (int r = 0; r < a->rows; r += step)
+        for (int k = 0; k < a->k; k += SPAN)
+            span(type, a, r, r + step < a->rows ? r + step : a->rows, 0, a->tokens, k,
+                 k + SPAN < a->k ? k + SPAN : a->k);
+}
+
+static void mm_f32(const struct mm *a)
+{
+    mm_float(W_F32, a);
+}
+
+static void mm_f16(const struct mm *a)
+{
+    mm_float(W_F16, a);
+}
+
+static void mm_bf16(const struct mm *a)
+{
+    mm_float(W_BF16, a);
+}
+
+// The quantised kernels: a block of 32 is one integer product and one scaled addition.
+INLINE vq q_load(enum weight type, const char *row, int b, float *scale)
+{
+    uint16_t d;
+    const char *p = row + (int64_t)b * (type == W_Q8 ? 34 : 18);
+    memcpy(&d, p, sizeof d);
+    *scale = half1(d);
+    return type == W_Q8 ? vq_load(p + 2) : vq_nibbles(p + 2);
+}
+
+INLINE v8f q_add(vq w, vq x, float scale, v8f acc)
+{
+    return v8_fma(vq_dot(w, x), v8_set(scale), acc);
+}
+
+INLINE void qblock42(enum weight type, const struct mm *a, const char *w, const char *x,
+                     float *out)
+{
+    const char *w1 = w + a->w_pitch, *w2 = w1 + a->w_pitch, *w3 = w2 + a->w_pitch;
+    const char *y = x + a->x_pitch;
+    const float *dx = act_q8_scales(x, a->k), *dy = act_q8_scales(y, a->k);
+    v8f a00 = {0}, a01 = {0}, a10 = {0}, a11 = {0}, a20 = {0}, a21 = {0}, a30 = {0}, a31 = {0};
+    for (int b = 0; b < a->k / Q8_BLOCK; b++) {
+        vq b0 = vq_load(x + b * Q8_BLOCK), b1 = vq_load(y + b * Q8_BLOCK), v;
+        float d, e0 = dx[b], e1 = dy[b];
+        v = q_load(type, w, b, &d);
+        a00 = q_add(v, b0, d * e0, a00), a01 = q_add(v, b1, d * e1, a01);
+        v = q_load(type, w1, b, &d);
+        a10 = q_add(v, b0, d * e0, a10), a11 = q_add(v, b1, d * e1, a11);
+        v = q_load(type, w2, b, &d);
+        a20 = q_add(v, b0, d * e0, a20), a21 = q_add(v, b1, d * e1, a21);
+        v = q_load(type, w3, b, &d);
+        a30 = q_add(v, b0, d * e0, a30), a31 = q_add(v, b1, d * e1, a31);
+    }
+    float *out1 = out + a->out_pitch;
+    out[0] = v8_sum(a00), out[1] = v8_sum(a10), out[2] = v8_sum(a20), out[3] = v8_sum(a30);
+    out1[0] = v8_sum(a01), out1[1] = v8_sum(a11), out1[2] = v8_sum(a21), out1[3] = v8_sum(a31);
+}
+
+INLINE void qblock21(enum weight type, const struct mm *a, const char *w, const char *x,
+                     float *out)
+{
+    const char *w1 = w + a->w_pitch;
+    const float *dx = act_q8_scales(x, a->k);
+    v8f a0 = {0}, a1 = {0};
+    for (int b = 0; b < a->k / Q8_BLOCK; b++) {
+        vq v = vq_load(x + b * Q8_BLOCK);
+        float d0, d1, e = dx[b];
+        vq u0 = q_load(type, w, b, &d0), u1 = q_load(type, w1, b, &d1);
+        a0 = q_add(u0, v, d0 * e, a0), a1 = q_add(u1, v, d1 * e, a1);
+    }
+    out[0] = v8_sum(a0), out[1] = v8_sum(a1);
+}
+
+INLINE void qblock11(enum weight type, const struct mm *a, const char *w, const char *x,
+                     float *out)
+{
+    const float *dx = act_q8_scales(x, a->k);
+    v8f acc = {0};
+    for (int b = 0; b < a->k / Q8_BLOCK; b++) {
+        float d;
+        vq v = q_load(type, w, b, &d);
+        acc = q_add(v, vq_load(x + b * Q8_BLOCK), d * dx[b], acc);
+    }
+    *out = v8_sum(acc);
+}
+
+INLINE void mm_quantised(enum weight type, const struct mm *a)
+{
+    for (int t = 0; t < a->tokens;) {
+        const char *x = (const char *)a->x + t * a->x_pitch;
+        float *out = a->out + t * a->out_pitch;
+        int two = t + 2 <= a->tokens, r = 0;
+        for (; two && r + 4 <= a->rows; r += 4)
+            qblock42(type, a, (const char *)a->w + r * a->w_pitch, x, out + r);
+        for (; !two && r + 2 <= a->rows; r += 2)
+            qblock21(type, a, (const char *)a->w + r * a->w_pitch, x, out + r);
+        for (; r < a->rows; r++) {
+            const char *w = (const char *)a->w + r * a->w_pitch;
+            qblock11(type, a, w, x, out + r);
+            if (two)
+                qblock11(type, a, w, x + a->x_pitch, out + a->out_pitch + r);
+        }
+        t += two ? 2 : 1;
+    }
+}
+
+static void mm_q8_0(const struct mm *a)
+{
+    mm_quantised(W_Q8, a);
+}
+
+static void mm_q4_0(const struct mm *a)
+{
+    mm_quantised(W_Q4, a);
+}
+
+#endif

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// ARM64: vectors of 4 floats with fused multiply-add; the integer product by sdot where the compiler
+// may assume it (-march=armv8.2-a+dotprod), else by widening multiplies.
+#include "engine/host/kernels.h"
+
+#ifdef __aarch64__
+
+#include <arm_neon.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define V_W    4
+
+typedef float vf __attribute__((vector_size(16)));
+typedef float32x4x2_t v8f;
+typedef int8x16x2_t vq;
+
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+
+INLINE float v_sum(vf v)
+{
+    return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
+INLINE float half1(uint16_t h)
+{
+    __fp16 f;
+    memcpy(&f, &h, sizeof f);
+    return (float)f;
+}
+
+INLINE vf v_f16(const uint16_t *p)
+{
+    return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+
+INLINE v8f v8_set(float f)
+{
+    return (v8f){{vdupq_n_f32(f), vdupq_n_f32(f)}};
+}
+
+INLINE v8f v8_fma(v8f a, v8f b, v8f c)
+{
+    return (v8f){{vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1])}};
+}
+
+INLINE float v8_sum(v8f v)
+{
+    return v_sum((vf)vaddq_f32(v.val[0], v.val[1]));
+}
+
+INLINE vq vq_load(const void *p)
+{
+    const int8_t *q = p;
+    return (vq){{vld1q_s8(q), vld1q_s8(q + 16)}};
+}
+
+INLINE vq vq_nibbles(const void *p)
+{
+    uint8x16_t q = vld1q_u8(p);
+    int8x16_t low = vreinterpretq_s8_u8(vandq_u8(q, vdupq_n_u8(15)));
+    int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(q, 4));
+    return (vq){{vsubq_s8(low, vdupq_n_s8(8)), vsubq_s8(high, vdupq_n_s8(8))}};
+}
+
+// Lane i of the result: the four products 4i .. 4i + 3.
+INLINE int32x4_t dot4(int8x16_t w, int8x16_t x)
+{
+#ifdef __ARM_FEATURE_DOTPROD
+    return vdotq_s32(vdupq_n_s32(0), w, x);
+#else
+    int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(x)), high = vmull_high_s8(w, x);
+    return vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+#endif
+}
+
+INLINE v8f vq_dot(vq w, vq x)
+{
+    return (v8f){{vcvtq_f32_s32(dot4(w.val[0], x.val[0])),
+                  vcvtq_f32_s32(dot4(w.val[1], x.val[1]))}};
+}
+
+#include "engine/host/kernels_body.inc.h"
+#include "engine/host/kernels_vector.inc.h"
+
+static const struct cpu_kernels table = KERNEL_TABLE("neon");
+const struct cpu_kernels *const kernels_neon = &table;
+
+#else
+const struct cpu_kernels *const kernels_neon = NULL;
+#endif

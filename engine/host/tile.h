@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Inside the tile NPU: its arithmetic (one table of kernels per instruction set), its weight store,
+// its static graphs.
+//
+// Everything happens in tiles of 32 weight rows by 32 columns (k). A row of tiles is kept in one
+// piece, tile after tile along k: F32 tiles are [k][row], so that one activation multiplies 32 rows
+// at once; int8 tiles are [k / 4][row][4], the order in which AMX and the dot-product instructions
+// of AVX-512 and ARM take the operand, with one F32 scale per row.
+#ifndef ENGINE_HOST_TILE_H
+#define ENGINE_HOST_TILE_H
+
+#include <stdbool.h>
+#include "engine/device.h"
+
+enum { TILE = 32 };
+
+struct tile_f32 {
+    float w[TILE][TILE]; // [k][row]
+};
+struct tile_i8 {
+    int8_t q[TILE / 4][TILE][4]; // value (row, k) at q[k / 4][row][k % 4]
+    float scale[TILE];           // per row
+};
+_Static_assert(sizeof(struct tile_i8) % 64 == 0, "tiles keep their alignment in a row");
+
+// acc[t][row] += x[t] . w[row] over one tile, for t in [0, tokens). Activations of consecutive
+// tokens are `pitch` bytes apart; acc is [tokens][TILE].
+struct tile_kernels {
+    const char *name;
+    void (*f32)(const struct tile_f32 *w, const float *x, int64_t pitch, int tokens, float *acc);
+    // x: 32 int8, scale: one F32, per token (struct of kernels.h: act_q8 rows).
+    void (*i8)(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
+               int tokens, float *acc);
+};
+
+enum tile_isa {
+    TILE_AUTO, TILE_GENERIC, TILE_AVX2, TILE_AVX512, TILE_AMX, TILE_NEON,
+};
+#define TILE_ISA_CHOICES "auto|generic|avx2|avx512|amx|neon"
+
+extern const struct tile_kernels tile_generic;
+// NULL where the build has none.
+extern const struct tile_kernels *const tile_avx2, *const tile_avx512, *const tile_amx,
+    *const tile_neon;
+
+// As kernels_select: checked against the generic table, replaced on a mismatch.
+int tile_select(enum tile_isa isa, struct tile_kernels *out, struct err *e);
+int tile_self_check(struct tile_kernels *k);
+
+// The weight store: tensors by id, each a table of packed rows of tiles.
+struct packed {
+    const void *data; // whose copy this is
+    const struct encoding *enc;
+    int64_t rows, cols;
+    bool int8;
+    int k_tiles;
+    struct packed_row {
+        void *tiles;          // k_tiles of struct tile_f32 or tile_i8; NULL: not loaded
+        uint64_t fingerprint; // of the source rows
+    } *row;                   // [ceil(rows / TILE)]
+};
+
+struct store;
+struct store *store_create(bool exact, int64_t *resident, int64_t limit); // NULL: no memory
+void store_destroy(struct store *s);
+// Packs rows [m0, m1) of a tensor; rows that are packed already are compared with their source (by
+// samples) and packed again when they changed. Nobody may be using them.
+int store_load(struct store *s, const struct tensor *w, int64_t m0, int64_t m1, struct err *e);
+bool store_has(struct store *s, const struct tensor *w, int64_t m0, int64_t m1);
+const struct packed *store_get(struct store *s, const struct tensor *w); // loaded before
+
+// A static graph with its memory.
+struct tile_graph {
+    char name[24]; // of the operator
+    int m, k, m0, m1, n;
+    enum operand_order order;
+    int block;     // tokens that stay in the arrays at a time: all (weight-stationary) or one tile
+    char *x;       // [block] activation rows, F32 or int8
+    float *acc;    // [block][TILE]
+    int64_t bytes;
+};
+struct tile_graph *tile_graph_create(const struct static_graph *g, struct err *e);
+void tile_graph_destroy(struct tile_graph *g);
+int64_t tile_graph_bytes(const struct static_graph *g);
+bool tile_graph_is(const struct tile_graph *g, const struct static_graph *s);
+
+struct cpu_kernels;
+// Runs a matmul on its graph; all tokens of the graph are computed, padding included.
+void tile_matmul(const struct tile_kernels *k, const struct cpu_kernels *vector, struct store *s,
+                 const struct tile_graph *g, const struct task *t);
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Static graphs of the tile NPU, and how one is run.
+//
+// A graph is a matmul with every size fixed: slice of rows, tokens, operand order. It owns the
+// memory for its operands, which is why preparing one takes time and room. The two orders are one
+// loop nest with a different block of tokens:
+//
+//   weight-stationary  all n tokens stay; each weight tile is brought in once and meets all tokens
+//   weight-streamed    one tile of 32 tokens stays; all weights stream past it, once per token tile
+//
+// Per output element both add the same products in the same order along k, so the numbers are equal
+// to the bit. Tokens up to n that the task does not have are zeros, and are multiplied all the same.
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/host/exec.h"
+#include "engine/host/tile.h"
+
+static int64_t round_up(int64_t v, int64_t to)
+{
+    return (v + to - 1) / to * to;
+}
+
+static int64_t x_pitch(int k)
+{
+    return round_up(k, TILE) * 4;
+}
+
+static int block_of(const struct static_graph *g)
+{
+    return g->order == ORDER_WEIGHT_STATIONARY || g->n < TILE ? g->n : TILE;
+}
+
+int64_t tile_graph_bytes(const struct static_graph *g)
+{
+    return block_of(g) * (x_pitch(g->op->k) + TILE * 4);
+}
+
+struct tile_graph *tile_graph_create(const struct static_graph *s, struct err *e)
+{
+    struct tile_graph *g = calloc(1, sizeof *g);
+    if (!g)
+        goto no_memory;
+    strncpy(g->name, s->op->name, sizeof g->name - 1);
+    g->m = s->op->m;
+    g->k = s->op->k;
+    g->m0 = s->m0;
+    g->m1 = s->m1;
+    g->n = s->n;
+    g->order = s->order;
+    g->block = block_of(s);
+    g->bytes = tile_graph_bytes(s);
+    g->x = aligned_alloc(64, (size_t)round_up(g->block * x_pitch(g->k), 64));
+    g->acc = aligned_alloc(64, (size_t)round_up(g->block * TILE * 4, 64));
+    if (!g->x || !g->acc)
+        goto no_memory;
+    // Touched now, so that the first run pays no page faults. Columns behind k stay zero.
+    memset(g->x, 0, (size_t)(g->block * x_pitch(g->k)));
+    memset(g->acc, 0, (size_t)g->block * TILE * 4);
+    return g;
+no_memory:
+    tile_graph_destroy(g);
+    err_at(e, ERR_MEMORY, NULL, 0, s->op->name, "no memory for a static graph of %d tokens", s->n);
+    return NULL;
+}
+
+void tile_graph_destroy(struct tile_graph *g)
+{
+    if (!g)
+        return;
+    free(g->x);
+    free(g->acc);
+    free(g);
+}
+
+bool tile_graph_is(const struct tile_graph *g, const struct static_graph *s)
+{
+    return g->m == s->op->m && g->k == s->op->k && g->m0 == s->m0 && g->m1 == s->m1 &&
+           g->n == s->n && g->order == s->order && !strncmp(g->name, s->op->name, sizeof g->name - 1);
+}
+
+struct run {
+    const struct tile_kernels *k;
+    const struct cpu_kernels *vector;
+    const struct tile_graph *g;
+    const struct task *t;
+    int n;         // first token of the block, relative to t->n0
+    int tokens;    // of the block, padding included
+    int real;      // of them, those that the task has
+    int form;      // what g->x holds: 0 F32, 1 int8, -1 nothing yet
+    int64_t pitch; // bytes per activation row in g->x
+};
+
+// Brings the block's activations in, in the form that the weight needs.
+static void bring_in(struct run *r, bool int8)
+{
+    const struct task *t = r->t;
+    int k = r->g->k;
+    if (r->form == (int)int8)
+        return;
+    r->form = int8;
+    r->pitch = int8 ? act_q8_bytes(k) : x_pitch(k);
+    for (int i = 0; i < r->tokens; i++) {
+        char *row = r->g->x + i * r->pitch;
+        if (i >= r->real)
+            memset(row, 0, (size_t)r->pitch);
+        else if (int8)
+            r->vector->quantise(exec_row(t->in, t->n0 + r->n + i), k, row);
+        else
+            memcpy(row, exec_row(t->in, t->n0 + r->n + i), (size_t)k * 4);
+        if (!int8 && i < r->real)
+            memset(row + (int64_t)k * 4, 0, (size_t)(r->pitch - (int64_t)k * 4));
+    }
+}
+
+// One row of tiles against the whole block; the sums are in g->acc afterwards.
+static void row_of_tiles(const struct run *r, const struct packed *p, int64_t tile)
+{
+    const struct tile_graph *g = r->g;
+    const void *tiles = p->row[tile].tiles;
+    memset(g->acc, 0, (size_t)r->tokens * TILE * 4);
+    for (int kt = 0; kt < p->k_tiles; kt++)
+        for (int t = 0; t < r->tokens; t += TILE) {
+            int n = r->tokens - t < TILE ? r->tokens - t : TILE;
+            const char *x = g->x + t * r->pitch;
+            if (p->int8)
+                r->k->i8((const struct tile_i8 *)tiles + kt, (const int8_t *)x + kt * TILE,
+                         act_q8_scales(x, g->k) + kt, r->pitch, n, g->acc + t * TILE);
+            else
+                r->k->f32((const struct tile_f32 *)tiles + kt,
+                          (const float *)(const void *)x + kt * TILE, r->pitch, n,
+                          g->acc + t * TILE);
+        }
+}
+
+static void run_segment(struct run *r, const struct packed *p, const struct segment *s)
+{
+    int64_t r1 = s->r0 + s->m1 - s->m0;
+    bring_in(r, p->int8);
+    for (int64_t tile = s->r0 / TILE; tile * TILE < r1; tile++) {
+        int64_t a = tile * TILE > s->r0 ? tile * TILE : s->r0;
+        int64_t b = (tile + 1) * TILE < r1 ? (tile + 1) * TILE : r1;
+        row_of_tiles(r, p, tile);
+        for (int i = 0; i < r->real; i++)
+            memcpy(exec_row(r->t->out, r->t->out_n0 + r->n + i) + s->m0 + (a - s->r0),
+                   r->g->acc + i * TILE + (a - tile * TILE), (size_t)(b - a) * 4);
+    }
+}
+
+void tile_matmul(const struct tile_kernels *k, const struct cpu_kernels *vector, struct store *s,
+                 const struct tile_graph *g, const struct task *t)
+{
+    int tokens = t->n1 - t->n0;
+    for (int n = 0; n < g->n; n += g->block) {
+        struct run r = {.k = k, .vector = vector, .g = g, .t = t, .n = n, .form = -1};
+        r.tokens = g->n - n < g->block ? g->n - n : g->block;
+        r.real = tokens - n < r.tokens ? tokens - n : r.tokens;
+        r.real = r.real > 0 ? r.real : 0;
+        for (int m = t->m0; m < t->m1;) {
+            struct segment seg = exec_segment(t, m, t->m1);
+            const struct packed *p = store_get(s, t->w[seg.part]);
+            assert(p);
+            run_segment(&r, p, &seg);
+            m = seg.m1;
+        }
+    }
+    for (int m = t->m0; m < t->m1;) {
+        struct segment seg = exec_segment(t, m, t->m1);
+        exec_add_bias(t, &seg);
+        m = seg.m1;
+    }
+}
