@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Weight-stationary systolic arrays behind an on-chip memory, as the closed form of their loop
+// nest.
+//
+// One operand is cut into tiles of side x side that are held in the arrays (stationary); the rows
+// of the other one are streamed through. A row needs all K of its values, so the streamed operand
+// is brought into a fixed on-chip buffer in blocks of buffer / (K * 2 bytes) rows:
+//
+//     for each panel of the stationary operand that fits on chip         (usually one)
+//         for each block of streamed rows                                (M K 2 / buffer of them)
+//             for each tile of the panel, over the arrays                (K/32 * N/32)
+//                 load the tile; stream the block's rows through it
+//
+// Loading the next tile overlaps with streaming through the present one, so a tile takes the longer
+// of the load's stall and its rows. When the stall is longer, the time is blocks * tiles * stall,
+// that is M K^2 N: a wide K makes blocks short, and short blocks do not amortise the loads. That is
+// what the published latencies show (arXiv 2501.14794, Table 3: 12.44 times the time for 3.5 times
+// the arithmetic); nothing below mentions that ratio. Which operand is stationary is the task's
+// choice. If it is the weight, its tiles must also be decoded one by one on the way into an array,
+// where a streamed weight is decoded in bulk, behind the arrays' backs.
+//
+// N = 1 runs on the integer path, with a stall of its own.
+//
+// Sources: arXiv 2501.14794 sec. 3.2 (arrays, stall, operand order), arXiv 2406.06282 and
+// 2509.23324 (TCM, DMA). Blocks are of equal length (a compiler would not leave a short last one);
+// so more buffer, arrays or bandwidth never make anything slower.
+#include "models/npu/npu.h"
+
+#include <math.h>
+#include <stdint.h>
+
+struct params {
+    int64_t arrays, side;
+    double clock, efficiency, integer_rate;
+    int64_t tcm, buffer;
+    int64_t stall, stall_integer, stall_decode; // ps
+    double decode, dma;
+    double vector, attention;
+};
+
+#define ROW(field, kind, u, lo, hi, text)                                                          \
+    {                                                                                              \
+        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
+        .offset = offsetof(struct params, field)                                                   \
+    }
+
+static const struct conf_row rows[] = {
+    ROW(arrays, CONF_INT, UNIT_NONE, 1, 4096, "systolic arrays"),
+    ROW(side, CONF_INT, UNIT_NONE, 1, 1024, "side of an array in multiply-adders"),
+    ROW(clock, CONF_REAL, UNIT_FREQUENCY, 1e6, 1e11, "clock of the arrays"),
+    ROW(efficiency, CONF_REAL, UNIT_PERCENT, 0.01, 1, "rows streamed per cycle, of one"),
+    ROW(integer_rate, CONF_REAL, UNIT_NONE, 0.1, 16, "integer over FP16 rate of the arrays"),
+    ROW(tcm, CONF_INT, UNIT_SIZE, 1024, 1e12, "on-chip memory"),
+    ROW(buffer, CONF_INT, UNIT_SIZE, 64, 1e12, "on-chip buffer that holds one block of rows"),
+    ROW(stall, CONF_INT, UNIT_TIME, 0, 1e12, "loading a stationary tile into an array"),
+    ROW(stall_integer, CONF_INT, UNIT_TIME, 0, 1e12, "the same on the integer path"),
+    ROW(stall_decode, CONF_INT, UNIT_TIME, 0, 1e12, "decoding a stationary weight tile, on top"),
+    ROW(decode, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "weights decoded in bulk per second"),
+    ROW(dma, CONF_REAL, UNIT_BANDWIDTH, 1e6, 1e15, "rate of the DMA engine"),
+    ROW(vector, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "vector unit, element-wise operators"),
+    ROW(attention, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "attention"),
+};
+
+enum { OPERAND_BYTES = 2 }; // FP16 on chip
+
+static int check(const void *params, struct err *e)
+{
+    const struct params *p = params;
+    if (2 * p->buffer >= p->tcm)
+        return err_at(e, ERR_CONFIG, NULL, 0, "npu.arch.buffer",
+                      "two blocks of %lld bytes (one is filled while the other is used) leave "
+                      "nothing of the %lld bytes of tcm for the stationary operand",
+                      (long long)p->buffer, (long long)p->tcm);
+    return 0;
+}
+
+static int tile(const void *params)
+{
+    return (int)((const struct params *)params)->side;
+}
+
+static void peak(const void *params, struct npu_peak *out)
+{
+    const struct params *p = params;
+    out->flops = 2.0 * (double)(p->arrays * p->side * p->side) * p->clock;
+    out->ops = out->flops * p->integer_rate;
+}
+
+// Whole pieces of `unit` that cover x.
+static double pieces(double x, double unit)
+{
+    return ceil(x / unit);
+}
+
+// s for one tile through which `n` rows are streamed.
+static double tile_time(const struct params *p, double n, bool integer, bool decoded)
+{
+    double stall = (double)(integer ? p->stall_integer : p->stall) / 1e12;
+    double rate = p->clock * p->efficiency * (integer ? p->integer_rate : 1);
+    if (decoded)
+        stall += (double)p->stall_decode / 1e12;
+    return fmax(stall, (n + (double)p->side) / rate); // side: filling and draining the array
+}
+
+static void matmul(const void *params, const struct npu_matmul *s, struct npu_cost *out)
+{
+    const struct params *p = params;
+    bool streamed_weight = s->order == ORDER_WEIGHT_STREAMED;
+    double side = (double)p->side, k = pieces(s->k, side) * side;
+    double streamed = streamed_weight ? s->m : s->n;
+    double columns = pieces(streamed_weight ? s->n : s->m, side) * side;
+    double rows_per_block = fmax(1, floor((double)p->buffer / (k * OPERAND_BYTES)));
+    double blocks = pieces(streamed, rows_per_block);
+    double loads = pieces(k / side * (columns / side), (double)p->arrays);
+    bool decoded = s->quantised && !streamed_weight;
+    out->array = blocks * loads * tile_time(p, streamed / blocks, s->integer, decoded);
+    out->decode = s->quantised ? (double)s->m * s->k / p->decode : 0;
+
+    double acts = (double)s->n * s->k * s->act_bytes;
+    double room = (double)(p->tcm - 2 * p->buffer);
+    double panels = pieces(k * columns * OPERAND_BYTES, room);
+    out->bytes = (double)s->n * s->m * s->act_bytes;
+    out->bytes +=
+        streamed_weight ? acts + panels * s->weight_bytes : s->weight_bytes + panels * acts;
+    out->dma = out->bytes / p->dma;
+    out->compute = fmax(fmax(out->array, out->decode), out->dma);
+    out->blocks = blocks;
+    out->panels = panels;
+}
+
+static double vector(const void *params, enum op_kind kind, double flops)
+{
+    const struct params *p = params;
+    return flops / (kind == OP_ATTENTION ? p->attention : p->vector);
+}
+
+const struct npu_model_ops npu_systolic = {
+    .name = "systolic",
+    .doc = "weight-stationary systolic arrays, block buffer and TCM, DMA, vector unit",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof rows[0],
+    .params_size = sizeof(struct params),
+    .check = check,
+    .tile = tile,
+    .peak = peak,
+    .matmul = matmul,
+    .vector = vector,
+};

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// An in-order queue and what happens at its head, in two events per task:
+//
+//     submit --(host: submit or restart)--> queued --> head
+//     head --(launch, and wake if it slept)--> traffic on the DRAM share --> complete
+//
+// A task that needs C seconds of computing and moves B bytes is one flow of B bytes that asks for
+// at most min(port, B / C) bytes per second: alone it takes max(C, B / port), and beside others
+// exactly as much longer as they take its bandwidth away. Tasks without traffic are plain delays.
+//
+// A device that had nothing to do for `idle` falls asleep. The first task after that pays `wake`,
+// and for `ramp` from then on computing proceeds at `ramp_clock` of the full speed. This is why an
+// operator profiled alone takes longer than inside a running model.
+//
+// Submitting allocates nothing: slots lie in a ring; a full ring blocks the host, as drivers do.
+// Invariant: stats.bytes equals what the share moved for this agent; busy time is never more than
+// elapsed time, because tasks follow one another.
+#include "models/soc/agent.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include "engine/machine.h"
+#include "engine/ref.h"
+#include "sim/trace.h"
+
+#define ROW(field, kind, u, lo, hi, text)                                                          \
+    {                                                                                              \
+        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
+        .offset = offsetof(struct queue_params, field)                                             \
+    }
+
+const struct conf_row queue_rows[] = {
+    ROW(depth, CONF_INT, UNIT_NONE, 1, 65536, "tasks that fit into the queue"),
+    ROW(submit, CONF_INT, UNIT_TIME, 0, 1e12, "host time per submission"),
+    ROW(restart, CONF_INT, UNIT_TIME, 0, 1e12, "the same when the queue has run empty"),
+    ROW(launch, CONF_INT, UNIT_TIME, 0, 1e12, "device time before each task"),
+    ROW(finish, CONF_INT, UNIT_TIME, 0, 1e12, "completion to return of the driver's finish"),
+    ROW(event, CONF_INT, UNIT_TIME, 0, 1e12, "completion to return of a wait for the callback"),
+    ROW(query, CONF_INT, UNIT_TIME, 0, 1e12, "host time to ask the driver for a ticket"),
+    ROW(idle, CONF_INT, UNIT_TIME, 0, 1e13, "time without work after which the device sleeps"),
+    ROW(wake, CONF_INT, UNIT_TIME, 0, 1e12, "waking it before its next task"),
+    ROW(ramp, CONF_INT, UNIT_TIME, 0, 1e13, "time after waking at the low clock"),
+    ROW(ramp_clock, CONF_REAL, UNIT_PERCENT, 0.01, 1, "low clock over full clock"),
+    ROW(outstanding, CONF_INT, UNIT_NONE, 1, 1e6, "memory requests in flight"),
+};
+const size_t queue_n_rows = sizeof queue_rows / sizeof queue_rows[0];
+
+enum { LONG_AGO = -1 }; // `ended` of a device that has done nothing yet
+
+static struct agent *agent_of(struct device *d)
+{
+    return (struct agent *)d;
+}
+
+static int64_t to_ps(double s)
+{
+    return (int64_t)(s * (double)PS_PER_S + 0.5);
+}
+
+static struct agent_slot *head(struct agent *a)
+{
+    return &a->slot[a->completed % (uint64_t)a->q.depth];
+}
+
+// Time that takes `ps` at full clock, from now.
+static int64_t at_clock(const struct agent *a, int64_t ps)
+{
+    int64_t left = a->warm - sim_now(a->host->sim);
+    if (left <= 0)
+        return ps;
+    double done = (double)left * a->q.ramp_clock; // full-clock ps within the ramp
+    if ((double)ps <= done)
+        return (int64_t)((double)ps / a->q.ramp_clock);
+    return left + ps - (int64_t)done;
+}
+
+static void begin(struct agent *a);
+
+static void run_values(struct agent *a)
+{
+    const struct task *t = &a->task[a->completed % (uint64_t)a->q.depth];
+    size_t need = ref_scratch(t->model, t->n_past + t->n1);
+    if (need > a->n_scratch) {
+        free(a->scratch);
+        a->scratch = malloc(2 * need * sizeof *a->scratch);
+        if (!a->scratch)
+            abort();
+        a->n_scratch = 2 * need;
+    }
+    ref_run(t, a->scratch);
+}
+
+static void complete(struct agent *a)
+{
+    struct sim *s = a->host->sim;
+    const struct agent_slot *o = head(a);
+    int64_t now = sim_now(s);
+    if (a->task)
+        run_values(a);
+    a->stats.tasks++;
+    a->stats.busy_ps += now - a->begin;
+    a->stats.flops += o->cost.flops;
+    a->stats.bytes += o->cost.bytes;
+    a->ended = now;
+    a->completed++;
+    sim_note(s, (uint32_t)a->base.index, a->completed);
+    sim_trace_slice(s, a->base.caps.name, o->name, a->begin, now);
+    if (a->completed < a->submitted)
+        begin(a);
+}
+
+static void on_flow(struct sim *s, struct sim_flow *f)
+{
+    (void)s;
+    complete(SIM_OWNER(f, struct agent, flow));
+}
+
+static void on_delay(struct sim *s, struct sim_event *e)
+{
+    (void)s;
+    complete(SIM_OWNER(e, struct agent, timer));
+}
+
+static void on_launch(struct sim *s, struct sim_event *e)
+{
+    (void)s;
+    struct agent *a = SIM_OWNER(e, struct agent, timer);
+    const struct agent_cost *c = &head(a)->cost;
+    int64_t compute = at_clock(a, to_ps(c->compute));
+    if (c->bytes <= 0) {
+        a->timer.fire = on_delay;
+        sim_schedule(s, &a->timer, sim_now(s) + compute);
+        return;
+    }
+    double limit = a->port;
+    if (compute > 0)
+        limit = fmin(limit, c->bytes * (double)PS_PER_S / (double)compute);
+    sim_flow_start(&a->dram->share, &a->flow, a->base.index, c->bytes, limit, 1, on_flow);
+}
+
+static void begin(struct agent *a)
+{
+    struct sim *s = a->host->sim;
+    int64_t now = sim_now(s), start = now + a->q.launch;
+    if (a->ended == LONG_AGO || now - a->ended >= a->q.idle) {
+        start += a->q.wake + head(a)->cost.wake;
+        a->warm = start + a->q.ramp;
+    }
+    a->begin = now;
+    a->timer.fire = on_launch;
+    sim_schedule(s, &a->timer, start);
+}
+
+int agent_init(struct agent *a, struct machine *m, int index, const struct queue_params *q,
+               struct control *host, struct dram *dram, struct err *e)
+{
+    a->base.machine = m;
+    a->base.index = index;
+    a->q = *q;
+    a->host = host;
+    a->dram = dram;
+    a->port = dram_port(&dram->p, q->outstanding);
+    a->slot = calloc((size_t)q->depth, sizeof *a->slot);
+    a->task = m->values ? calloc((size_t)q->depth, sizeof *a->task) : NULL;
+    if (!a->slot || (m->values && !a->task)) {
+        agent_fini(a);
+        return err_set(e, ERR_MEMORY, "no memory for a queue of %lld tasks", (long long)q->depth);
+    }
+    agent_reset(a);
+    return 0;
+}
+
+void agent_fini(struct agent *a)
+{
+    free(a->slot);
+    free(a->task);
+    free(a->scratch);
+    a->slot = NULL;
+    a->task = NULL;
+    a->scratch = NULL;
+}
+
+void agent_reset(struct agent *a)
+{
+    sim_event_init(&a->timer, on_launch);
+    a->flow = (struct sim_flow){0};
+    a->submitted = a->completed = 0;
+    a->begin = 0;
+    a->ended = LONG_AGO;
+    a->warm = 0;
+    a->stats = (struct device_stats){0};
+}
+
+int64_t agent_busy(const struct agent *a)
+{
+    int64_t now = sim_now(a->host->sim);
+    return a->stats.busy_ps + (a->completed < a->submitted ? now - a->begin : 0);
+}
+
+int agent_alloc(struct device *d, struct buffer *b, struct err *e)
+{
+    (void)d, (void)b, (void)e;
+    return 0; // one memory, one address space
+}
+
+void agent_free(struct device *d, struct buffer *b)
+{
+    (void)d, (void)b;
+}
+
+int agent_map(struct device *d, struct buffer *b, int64_t row0, int64_t row1, int64_t col0,
+              int64_t col1, enum map_dir dir, struct err *e)
+{
+    (void)d, (void)b, (void)row0, (void)row1, (void)col0, (void)col1, (void)dir, (void)e;
+    return 0; // coherent
+}
+
+int agent_load(struct device *d, const struct tensor *w, int64_t m0, int64_t m1, struct err *e)
+{
+    (void)d, (void)w, (void)m0, (void)m1, (void)e;
+    return 0; // weights stay where they are: memory is shared
+}
+
+int agent_submit(struct device *d, const struct task *t, uint64_t *seq, struct err *e)
+{
+    struct agent *a = agent_of(d);
+    bool empty = a->completed == a->submitted;
+    control_work(a->host, empty ? a->q.restart : a->q.submit);
+    while (a->submitted - a->completed == (uint64_t)a->q.depth)
+        if (!control_step(a->host))
+            return err_set(e, ERR_DEVICE, "the queue of %s is full and stands still", d->caps.name);
+    uint64_t at = a->submitted % (uint64_t)a->q.depth;
+    a->cost(a, t, &a->slot[at].cost);
+    a->slot[at].name = t->op->name;
+    if (a->task)
+        a->task[at] = *t;
+    *seq = ++a->submitted;
+    if (a->submitted - a->completed == 1)
+        begin(a);
+    return 0;
+}
+
+int agent_poll(struct device *d, uint64_t seq, struct err *e)
+{
+    struct agent *a = agent_of(d);
+    if (seq > a->submitted)
+        return err_set(e, ERR_USAGE, "ticket %llu of %s was never given out",
+                       (unsigned long long)seq, d->caps.name);
+    control_work(a->host, a->q.query);
+    return a->completed >= seq;
+}
+
+int agent_wait(struct device *d, uint64_t seq, enum wait_mode mode, struct err *e)
+{
+    struct agent *a = agent_of(d);
+    if (seq > a->submitted)
+        return err_set(e, ERR_USAGE, "ticket %llu of %s was never given out",
+                       (unsigned long long)seq, d->caps.name);
+    while (a->completed < seq)
+        if (!control_step(a->host))
+            return err_set(e, ERR_DEVICE, "%s stands still before ticket %llu", d->caps.name,
+                           (unsigned long long)seq);
+    control_work(a->host, mode == WAIT_FINISH ? a->q.finish : a->q.event);
+    return 0;
+}
+
+void agent_stats(struct device *d, struct device_stats *out)
+{
+    struct agent *a = agent_of(d);
+    *out = a->stats;
+    out->busy_ps = agent_busy(a);
+}
+
+void agent_reset_device(struct device *d)
+{
+    (void)d; // the queues of a machine share a clock: it resets them all (machine_ops.reset)
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// An agent is what the simulated devices have in common: an in-order queue in front of one executor
+// of work on the shared memory, its driver's costs, its idle state. GPU, NPU and CPU embed it and
+// add what a task costs on them.
+#ifndef MODELS_SOC_AGENT_H
+#define MODELS_SOC_AGENT_H
+
+#include "engine/device.h"
+#include "models/soc/control.h"
+#include "models/soc/dram.h"
+
+// The group `queue` of each device.
+struct queue_params {
+    int64_t depth;       // tasks that fit into the queue; a submission to a full one blocks
+    int64_t submit;      // ps of host time per submission
+    int64_t restart;     // ps of host time instead, when the queue has run empty
+    int64_t launch;      // ps on the device before each task
+    int64_t finish;      // ps from completion to the return of WAIT_FINISH
+    int64_t event;       // ps from completion to the return of WAIT_EVENT
+    int64_t query;       // ps of host time per poll
+    int64_t idle;        // ps without work after which the device falls asleep
+    int64_t wake;        // ps before the first task after that
+    int64_t ramp;        // ps after waking during which the clock is low
+    double ramp_clock;   // the low clock, relative to the full one
+    int64_t outstanding; // memory requests in flight: its limit of bandwidth
+};
+extern const struct conf_row queue_rows[];
+extern const size_t queue_n_rows;
+
+// What a task costs once it is at the head of the queue.
+struct agent_cost {
+    double compute; // s at full clock, if memory were free
+    double bytes;   // moved from and to DRAM
+    double flops;   // useful, as task_work counts
+    int64_t wake;   // ps on top of the queue's, if the device was asleep
+};
+
+struct agent;
+typedef void agent_cost_fn(const struct agent *a, const struct task *t, struct agent_cost *out);
+
+struct agent_slot {
+    struct agent_cost cost;
+    const char *name; // of the operator, for traces
+};
+
+struct agent {
+    struct device base; // first
+    struct queue_params q;
+    struct control *host;
+    struct dram *dram;
+    agent_cost_fn *cost;
+    double port; // bytes/s, alone on the memory
+    // The queue: tickets (completed, submitted] are in it, the first of them is executing.
+    struct agent_slot *slot; // [depth]
+    struct task *task;       // [depth], only when values are computed
+    uint64_t submitted, completed;
+    struct sim_event timer; // end of launch, or of a task without memory traffic
+    struct sim_flow flow;   // traffic of the executing task
+    int64_t begin;          // ps: start of the executing task
+    int64_t ended;          // ps: end of the last task
+    int64_t warm;           // ps: when the clock is up
+    struct device_stats stats;
+    float *scratch; // for ref_run
+    size_t n_scratch;
+};
+
+// Fills everything but base.ops, caps and cost.
+int agent_init(struct agent *a, struct machine *m, int index, const struct queue_params *q,
+               struct control *host, struct dram *dram, struct err *e);
+void agent_fini(struct agent *a);
+void agent_reset(struct agent *a); // after sim_reset
+// Complete up to now, the executing task included: ps busy.
+int64_t agent_busy(const struct agent *a);
+
+// Implementations of device_ops that all share.
+int agent_alloc(struct device *d, struct buffer *b, struct err *e);
+void agent_free(struct device *d, struct buffer *b);
+int agent_map(struct device *d, struct buffer *b, int64_t row0, int64_t row1, int64_t col0,
+              int64_t col1, enum map_dir dir, struct err *e);
+int agent_load(struct device *d, const struct tensor *w, int64_t m0, int64_t m1, struct err *e);
+int agent_submit(struct device *d, const struct task *t, uint64_t *seq, struct err *e);
+int agent_poll(struct device *d, uint64_t seq, struct err *e);
+int agent_wait(struct device *d, uint64_t seq, enum wait_mode mode, struct err *e);
+void agent_stats(struct device *d, struct device_stats *out);
+void agent_reset_device(struct device *d);
+
+#endif

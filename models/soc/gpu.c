@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A roofline by kernel class, with waves.
+//
+// A kernel is cut into waves; `slots` of them are resident at a time. They start and end one by
+// one, so the device fills and drains once per kernel instead of computing whole rounds: a kernel
+// of w waves takes w / slots + tail rounds. A few waves (a narrow weight, few tokens) pay the tail
+// in full, many hide it. That is the rise of throughput with N, and with M at N = 1.
+//
+// A matrix-vector wave computes one output per lane; a matrix-matrix wave a tile of outputs, and so
+// many more flops per byte. The library takes the faster of the two kernels, which decides at small
+// N. Operators that only move data are limited by the memory and the launch.
+//
+// Sources: arXiv 2501.14794 sec. 3.1 (linear, then flat) and Table 3.
+// Invariant: more rows, more tokens or a slower class never make a task faster.
+#include "models/soc/gpu.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include "engine/machine.h"
+
+#define ROW(field, kind, u, lo, hi, text)                                                          \
+    {                                                                                              \
+        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
+        .offset = offsetof(struct gpu_params, field)                                               \
+    }
+
+const struct conf_row gpu_rows[] = {
+    ROW(name, CONF_STRING, UNIT_NONE, 0, 0, "what the device is called"),
+    ROW(peak, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "FP16 peak of the data sheet, for reports"),
+    ROW(wave, CONF_INT, UNIT_NONE, 1, 1024, "lanes of a wave: rows of a matrix-vector wave"),
+    ROW(slots, CONF_INT, UNIT_NONE, 1, 1e6, "waves resident at a time"),
+    ROW(gemm_outputs, CONF_INT, UNIT_NONE, 1, 1e6, "outputs of a matrix-matrix wave"),
+    ROW(tail, CONF_REAL, UNIT_NONE, 0, 100, "rounds of waves lost to filling and draining"),
+    ROW(gemv, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "matrix-vector kernels, all slots busy"),
+    ROW(gemm, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "matrix-matrix kernels, all slots busy"),
+    ROW(attention, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "attention kernels"),
+    ROW(vector, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "element-wise kernels"),
+    {.name = "queue", .type = CONF_GROUP, .doc = "command queue, driver and idle state"},
+};
+const size_t gpu_n_rows = sizeof gpu_rows / sizeof gpu_rows[0];
+
+// s for `outputs` results of 2 k flops each, `per_wave` of them in a wave.
+static double waves_time(const struct gpu_params *p, double outputs, double k, int64_t per_wave,
+                         double rate)
+{
+    double round = (double)(per_wave * p->slots);
+    return (outputs + p->tail * round) * 2 * k / rate;
+}
+
+static void cost(const struct agent *a, const struct task *t, struct agent_cost *out)
+{
+    const struct gpu_params *p = &((const struct gpu *)a)->p;
+    struct work w = task_work(t, a->base.caps.act_bytes);
+    double m = t->m1 - t->m0, n = t->n1 - t->n0, k = t->op->k;
+    *out = (struct agent_cost){.flops = w.flops};
+    out->bytes = w.weight_bytes + w.read_bytes + w.write_bytes;
+    if (t->op->kind == OP_MATMUL) {
+        double vectors = n * waves_time(p, m, k, p->wave, p->gemv);
+        double matrix = waves_time(p, m * n, k, p->gemm_outputs, p->gemm);
+        out->compute = fmin(vectors, matrix);
+    } else {
+        out->compute = w.flops / (t->op->kind == OP_ATTENTION ? p->attention : p->vector);
+    }
+}
+
+static int supports(const struct device *d, const struct task *t, struct err *e)
+{
+    if (t->n_pad)
+        return err_set(e, ERR_UNSUPPORTED, "%s has no static graphs (n_pad %d for %s)",
+                       d->caps.name, t->n_pad, t->op->name);
+    return 0;
+}
+
+static int prepare(struct device *d, const struct static_graph *g, int *handle, struct err *e)
+{
+    (void)handle;
+    return err_set(e, ERR_UNSUPPORTED, "%s has no static graphs (%s)", d->caps.name, g->op->name);
+}
+
+static void close_gpu(struct device *d)
+{
+    agent_fini((struct agent *)d);
+    free(d);
+}
+
+static const struct device_ops ops = {
+    .name = "soc-gpu",
+    .supports = supports,
+    .alloc = agent_alloc,
+    .free = agent_free,
+    .map = agent_map,
+    .load = agent_load,
+    .prepare = prepare,
+    .submit = agent_submit,
+    .poll = agent_poll,
+    .wait = agent_wait,
+    .stats = agent_stats,
+    .reset = agent_reset_device,
+    .close = close_gpu,
+};
+
+int gpu_open(const struct gpu_params *p, const struct queue_params *q, struct machine *m, int index,
+             struct control *host, struct dram *dram, struct device **out, struct err *e)
+{
+    struct gpu *g = calloc(1, sizeof *g);
+    if (!g)
+        return err_set(e, ERR_MEMORY, "no memory for the GPU");
+    g->p = *p;
+    g->agent.base.ops = &ops;
+    g->agent.base.caps = (struct device_caps){
+        .name = "gpu",
+        .detail = p->name,
+        .kind = DEVICE_GPU,
+        .ops = (1u << OP_KINDS) - 1,
+        .values = m->values,
+        .tile = 1,
+        .act_bytes = 2, // FP16
+        .coherent = true,
+        .flag = true,
+        .event = true,
+    };
+    g->agent.cost = cost;
+    if (agent_init(&g->agent, m, index, q, host, dram, e) < 0) {
+        free(g);
+        return e ? e->code : ERR_MEMORY;
+    }
+    *out = &g->agent.base;
+    return 0;
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The simulated NPU: static graphs and a queue around a micro-architecture (models/npu/npu.h).
+#ifndef MODELS_SOC_NPU_H
+#define MODELS_SOC_NPU_H
+
+#include "models/npu/npu.h"
+#include "models/soc/agent.h"
+
+struct npu_params {
+    const char *name, *model;   // model: a name of npu_registry
+    struct conf_int_list sizes; // standard graph sizes, ascending
+    int64_t max_graphs;         // resident
+    int64_t memory;             // bytes that it can address; 0: all
+    int64_t prepare;            // ps to build any graph
+    int64_t prepare_kib;        // ps more per KiB of its activation tensors
+    int64_t wake_integer;       // ps to wake the integer path, on top of the queue's wake
+};
+extern const struct conf_row npu_rows[];
+extern const size_t npu_n_rows;
+
+struct npu_graph {
+    int rows, k, n;
+    enum operand_order order;
+};
+
+struct npu {
+    struct agent agent; // first
+    struct npu_params p;
+    const struct npu_model_ops *model;
+    const void *params;      // of the model
+    struct npu_graph *graph; // [max_graphs]
+    int n_graphs;
+};
+
+int npu_open(const struct npu_params *p, const struct npu_model_ops *model, const void *params,
+             const struct queue_params *q, struct machine *m, int index, struct control *host,
+             struct dram *dram, struct device **out, struct err *e);
+
+#endif

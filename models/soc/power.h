@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Power and energy per component.
+#ifndef MODELS_SOC_POWER_H
+#define MODELS_SOC_POWER_H
+
+#include "engine/machine.h"
+
+struct power_params {
+    double rest;                          // W: what nobody else is charged for
+    double control_awake, control_asleep; // W: the control core
+    double gpu_active, gpu_idle;          // W
+    double npu_active, npu_idle;          // W
+    double cpu_active, cpu_idle;          // W: all computing cores
+    double dram_static, dram_byte;        // W, J/byte
+};
+extern const struct conf_row power_rows[];
+extern const size_t power_n_rows;
+
+// What the components did since the reset.
+struct power_activity {
+    int64_t now;    // ps elapsed
+    int64_t asleep; // ps, the control core
+    double bytes;   // moved by the DRAM
+    int n_devices;
+    struct {
+        enum device_kind kind;
+        int64_t busy; // ps
+    } device[MACHINE_MAX_DEVICES];
+};
+void power_energy(const struct power_params *p, const struct power_activity *a, struct energy *out);
+
+#endif

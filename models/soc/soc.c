@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Assembly. One table says which groups a SoC's configuration has; reading, help, dump and digest
+// all walk it. The machine owns the event kernel, the memory, the control plane and up to one
+// device of each kind, and hands their costs to whoever holds the machine's interface.
+//
+// Invariant: time passes only inside machine_ops and device_ops, and only through struct control.
+#include "models/soc/soc.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/digest.h"
+#include "models/soc/cpu.h"
+#include "models/soc/gpu.h"
+#include "models/soc/npu.h"
+#include "models/soc/power.h"
+
+struct config {
+    const char *name;
+    struct dram_params dram;
+    struct control_params control;
+    struct power_params power;
+    struct gpu_params gpu;
+    struct npu_params npu;
+    struct cpu_params cpu;
+    struct queue_params gpu_queue, npu_queue, cpu_queue;
+    const struct npu_model_ops *npu_model;
+    void *npu_arch;
+};
+
+struct soc {
+    struct machine m; // first
+    struct arena arena;
+    struct config cfg;
+    struct sim *sim;
+    struct dram dram;
+    struct control control;
+    uint32_t buffers; // ids given out
+};
+
+static const struct conf_row root_rows[] = {
+    {.name = "name", .type = CONF_STRING, .doc = "name of the SoC", .offset = 0},
+    {.name = "dram", .type = CONF_GROUP, .doc = "main memory"},
+    {.name = "control", .type = CONF_GROUP, .doc = "the core that submits and waits"},
+    {.name = "power", .type = CONF_GROUP, .doc = "power per component"},
+    {.name = "gpu", .type = CONF_GROUP, .doc = "GPU; without this group there is none"},
+    {.name = "npu", .type = CONF_GROUP, .doc = "NPU; without this group there is none"},
+    {.name = "cpu",
+     .type = CONF_GROUP,
+     .doc = "computing cores; without this group there are none"},
+};
+
+struct group {
+    const char *path; // "" is the root
+    const struct conf_row *rows;
+    const size_t *n_rows;
+    size_t offset;     // in struct config
+    const char *needs; // read only if this group is there; NULL: always
+};
+
+static const size_t root_n_rows = sizeof root_rows / sizeof root_rows[0];
+static const struct group groups[] = {
+    {"", root_rows, &root_n_rows, offsetof(struct config, name), NULL},
+    {"dram", dram_rows, &dram_n_rows, offsetof(struct config, dram), NULL},
+    {"control", control_rows, &control_n_rows, offsetof(struct config, control), NULL},
+    {"power", power_rows, &power_n_rows, offsetof(struct config, power), NULL},
+    {"gpu", gpu_rows, &gpu_n_rows, offsetof(struct config, gpu), "gpu"},
+    {"gpu.queue", queue_rows, &queue_n_rows, offsetof(struct config, gpu_queue), "gpu"},
+    {"npu", npu_rows, &npu_n_rows, offsetof(struct config, npu), "npu"},
+    {"npu.queue", queue_rows, &queue_n_rows, offsetof(struct config, npu_queue), "npu"},
+    {"cpu", cpu_rows, &cpu_n_rows, offsetof(struct config, cpu), "cpu"},
+    {"cpu.queue", queue_rows, &queue_n_rows, offsetof(struct config, cpu_queue), "cpu"},
+};
+enum { GROUPS = sizeof groups / sizeof groups[0] };
+
+static const struct conf_node *node(const struct conf *c, const char *path)
+{
+    return *path ? conf_child(conf_root(c), path) : conf_root(c);
+}
+
+static bool present(const struct conf *c, const struct group *g)
+{
+    return !g->needs || node(c, g->needs);
+}
+
+static int read_config(const struct conf *c, struct arena *a, struct config *out, struct err *e)
+{
+    for (int i = 0; i < GROUPS; i++) {
+        const struct group *g = &groups[i];
+        const char *name = *g->path ? g->path : "soc";
+        if (present(c, g) && conf_read(node(c, g->path), name, g->rows, *g->n_rows,
+                                       (char *)out + g->offset, a, e) < 0)
+            return e->code;
+    }
+    if (!node(c, "npu"))
+        return 0;
+    out->npu_model = npu_find(out->npu.model, e);
+    if (!out->npu_model) {
+        const char *file;
+        int line;
+        conf_where(node(c, "npu"), "model", &file, &line);
+        err_locate(e, file, line);
+        return e->code;
+    }
+    out->npu_arch = arena_alloc(a, out->npu_model->params_size);
+    return conf_read(node(c, "npu.arch"), "npu.arch", out->npu_model->rows, out->npu_model->n_rows,
+                     out->npu_arch, a, e);
+}
+
+static struct soc *soc_of(struct machine *m)
+{
+    return (struct soc *)m;
+}
+
+static struct agent *agent_at(const struct machine *m, int i)
+{
+    return (struct agent *)m->device[i];
+}
+
+static int64_t now(struct machine *m)
+{
+    return sim_now(soc_of(m)->sim);
+}
+
+static void sleep_for(struct machine *m, int64_t ps)
+{
+    control_sleep(&soc_of(m)->control, ps);
+}
+
+static void pause_once(struct machine *m)
+{
+    control_pause(&soc_of(m)->control);
+}
+
+static uint64_t flag(struct machine *m, int device)
+{
+    return agent_at(m, device)->completed;
+}
+
+static int alloc(struct machine *m, int64_t rows, int64_t pitch, struct buffer *out, struct err *e)
+{
+    struct soc *s = soc_of(m);
+    if (rows < 1 || pitch < 1 || rows > INT64_MAX / pitch)
+        return err_set(e, ERR_USAGE, "a buffer of %lld rows of %lld bytes", (long long)rows,
+                       (long long)pitch);
+    struct buffer b = {.size = rows * pitch, .pitch = pitch};
+    if (m->values) {
+        b.host = calloc((size_t)rows, (size_t)pitch);
+        if (!b.host)
+            return err_set(e, ERR_MEMORY, "no memory for a buffer of %lld bytes",
+                           (long long)b.size);
+    }
+    b.id = s->buffers++;
+    *out = b;
+    return 0;
+}
+
+static void free_buffer(struct machine *m, struct buffer *b)
+{
+    (void)m;
+    free(b->host);
+    *b = (struct buffer){0};
+}
+
+static void energy(struct machine *m, struct energy *out)
+{
+    struct soc *s = soc_of(m);
+    struct power_activity a = {
+        .now = now(m),
+        .asleep = s->control.asleep,
+        .bytes = dram_moved(&s->dram),
+        .n_devices = m->n_devices,
+    };
+    for (int i = 0; i < m->n_devices; i++) {
+        a.device[i].kind = m->device[i]->caps.kind;
+        a.device[i].busy = agent_busy(agent_at(m, i));
+    }
+    power_energy(&s->cfg.power, &a, out);
+}
+
+static uint64_t digest(struct machine *m)
+{
+    return sim_digest(soc_of(m)->sim);
+}
+
+static void reset(struct machine *m)
+{
+    struct soc *s = soc_of(m);
+    sim_reset(s->sim);
+    dram_init(&s->dram, &s->cfg.dram, s->sim);
+    control_init(&s->control, &s->cfg.control, s->sim);
+    for (int i = 0; i < m->n_devices; i++) {
+        agent_reset(agent_at(m, i));
+        m->device[i]->ops->reset(m->device[i]); // what a device has besides
+    }
+}
+
+static void close_soc(struct machine *m)
+{
+    struct soc *s = soc_of(m);
+    for (int i = 0; i < m->n_devices; i++)
+        m->device[i]->ops->close(m->device[i]);
+    sim_destroy(s->sim);
+    arena_fini(&s->arena);
+    free(s);
+}
+
+static const struct machine_ops ops = {
+    .name = "soc",
+    .doc = "models of GPU, NPU, CPU and DRAM under a virtual clock",
+    .now = now,
+    .sleep = sleep_for,
+    .pause = pause_once,
+    .flag = flag,
+    .alloc = alloc,
+    .free = free_buffer,
+    .energy = energy,
+    .digest = digest,
+    .reset = reset,
+    .close = close_soc,
+};
+
+// "soc:sd8gen3" for configs/soc/sd8gen3.cfg.
+static const char *spec(struct soc *s, const struct conf *c)
+{
+    const char *path = conf_path(c), *base = path ? strrchr(path, '/') : NULL;
+    base = base ? base + 1 : path ? path : "-";
+    const char *dot = strrchr(base, '.');
+    int n = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
+    return arena_printf(&s->arena, "soc:%.*s", n, base);
+}
+
+static int add_devices(struct soc *s, const struct conf *c, struct err *e)
+{
+    const struct config *g = &s->cfg;
+    struct machine *m = &s->m;
+    struct device **d = m->device;
+    if (node(c, "cpu")) {
+        if (cpu_open(&g->cpu, &g->cpu_queue, m, m->n_devices, &s->control, &s->dram,
+                     &d[m->n_devices], e) < 0)
+            return e->code;
+        m->n_devices++;
+    }
+    if (node(c, "gpu")) {
+        if (gpu_open(&g->gpu, &g->gpu_queue, m, m->n_devices, &s->control, &s->dram,
+                     &d[m->n_devices], e) < 0)
+            return e->code;
+        m->n_devices++;
+    }
+    if (node(c, "npu")) {
+        if (npu_open(&g->npu, g->npu_model, g->npu_arch, &g->npu_queue, m, m->n_devices,
+                     &s->control, &s->dram, &d[m->n_devices], e) < 0)
+            return e->code;
+        m->n_devices++;
+    }
+    if (!m->n_devices)
+        return err_at(e, ERR_CONFIG, conf_path(c), 0, NULL,
+                      "a SoC needs at least one of the groups cpu, gpu, npu");
+    return 0;
+}
+
+int machine_soc_open(const struct conf *c, bool values, struct machine **out, struct err *e)
+{
+    struct err local = {0};
+    e = e ? e : &local;
+    struct soc *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(e, ERR_MEMORY, "no memory for a simulated machine");
+    arena_init(&s->arena);
+    if (read_config(c, &s->arena, &s->cfg, e) < 0) {
+        arena_fini(&s->arena);
+        free(s);
+        return e->code;
+    }
+    s->m = (struct machine){
+        .ops = &ops,
+        .name = spec(s, c),
+        .simulated = true,
+        .values = values,
+        .memory = s->cfg.dram.size,
+    };
+    s->sim = sim_create();
+    dram_init(&s->dram, &s->cfg.dram, s->sim);
+    control_init(&s->control, &s->cfg.control, s->sim);
+    if (add_devices(s, c, e) < 0) {
+        if (!e->file[0])
+            err_locate(e, conf_path(c), 0);
+        close_soc(&s->m);
+        return e->code;
+    }
+    *out = &s->m;
+    return 0;
+}
+
+void machine_soc_help(FILE *f)
+{
+    for (int i = 0; i < GROUPS; i++) {
+        fprintf(f, "%s:\n", *groups[i].path ? groups[i].path : "soc");
+        conf_help(f, groups[i].rows, *groups[i].n_rows, 2);
+    }
+    for (size_t i = 0; i < npu_registry_count; i++) {
+        fprintf(f, "npu.arch with npu.model = \"%s\" (%s):\n", npu_registry[i]->name,
+                npu_registry[i]->doc);
+        conf_help(f, npu_registry[i]->rows, npu_registry[i]->n_rows, 2);
+    }
+}
+
+static void dump_group(FILE *f, const struct conf *c, const struct config *cfg, const char *path,
+                       int indent)
+{
+    for (int i = 0; i < GROUPS; i++)
+        if (!strcmp(groups[i].path, path))
+            conf_dump(f, node(c, path), groups[i].rows, *groups[i].n_rows,
+                      (const char *)cfg + groups[i].offset, indent);
+}
+
+int machine_soc_dump(FILE *f, const struct conf *c, struct err *e)
+{
+    struct err local = {0};
+    struct arena a;
+    struct config cfg = {0};
+    e = e ? e : &local;
+    arena_init(&a);
+    int rc = read_config(c, &a, &cfg, e);
+    static const char *const top[] = {"dram", "control", "power", "gpu", "npu", "cpu"};
+    if (rc == 0)
+        dump_group(f, c, &cfg, "", 0);
+    for (size_t i = 0; rc == 0 && i < sizeof top / sizeof top[0]; i++) {
+        char queue[16];
+        if (!node(c, top[i]))
+            continue;
+        fprintf(f, "%s = {\n", top[i]);
+        dump_group(f, c, &cfg, top[i], 4);
+        snprintf(queue, sizeof queue, "%s.queue", top[i]);
+        if (i >= 3) {
+            fprintf(f, "    queue = {\n");
+            dump_group(f, c, &cfg, queue, 8);
+            fprintf(f, "    };\n");
+        }
+        if (!strcmp(top[i], "npu")) {
+            fprintf(f, "    arch = {\n");
+            conf_dump(f, node(c, "npu.arch"), cfg.npu_model->rows, cfg.npu_model->n_rows,
+                      cfg.npu_arch, 8);
+            fprintf(f, "    };\n");
+        }
+        fprintf(f, "};\n");
+    }
+    arena_fini(&a);
+    return rc;
+}
+
+int machine_soc_config_digest(const struct conf *c, uint64_t *out, struct err *e)
+{
+    struct err local = {0};
+    struct arena a;
+    struct config cfg = {0};
+    uint64_t d = DIGEST_INIT;
+    e = e ? e : &local;
+    arena_init(&a);
+    int rc = read_config(c, &a, &cfg, e);
+    for (int i = 0; rc == 0 && i < GROUPS; i++) {
+        if (!present(c, &groups[i]))
+            continue;
+        d = digest_str(d, groups[i].path);
+        d = conf_digest(d, groups[i].rows, *groups[i].n_rows,
+                        (const char *)&cfg + groups[i].offset);
+    }
+    if (rc == 0 && cfg.npu_model)
+        d = conf_digest(d, cfg.npu_model->rows, cfg.npu_model->n_rows, cfg.npu_arch);
+    arena_fini(&a);
+    if (rc == 0)
+        *out = d;
+    return rc;
+}
+
+void machine_soc_peaks(const struct machine *m, struct soc_peaks *out)
+{
+    const struct config *g = &((const struct soc *)m)->cfg;
+    *out = (struct soc_peaks){
+        .dram = dram_peak(&g->dram),
+        .dram_achievable = dram_achievable(&g->dram),
+        .gpu_flops = g->gpu.peak,
+    };
+    if (g->npu_model) {
+        struct npu_peak p;
+        g->npu_model->peak(g->npu_arch, &p);
+        out->npu_flops = p.flops;
+        out->npu_ops = p.ops;
+    }
+}
+
+void machine_soc_trace(struct machine *m, const struct sim_trace_sink *sink)
+{
+    sim_set_trace(soc_of(m)->sim, sink);
+}
+
+double machine_soc_dram_bytes(const struct machine *m)
+{
+    return dram_moved(&((const struct soc *)m)->dram);
+}
+
+uint64_t machine_soc_events(const struct machine *m)
+{
+    return sim_fired(((const struct soc *)m)->sim);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The simulated machine: a SoC assembled from a configuration (configs/soc/NAME.cfg).
+//
+//     struct conf *c;
+//     struct machine *m;
+//     conf_open("configs/soc/sd8gen3.cfg", &c, &e);
+//     machine_soc_open(c, false, &m, &e);      // the configuration may be closed now
+//
+// Groups: dram, control, power are required; gpu, npu, cpu each add a device.
+#ifndef MODELS_SOC_SOC_H
+#define MODELS_SOC_SOC_H
+
+#include <stdio.h>
+#include "engine/machine.h"
+#include "sim/trace.h"
+
+// values: the devices also compute numbers (engine/ref.h) when their tasks complete.
+int machine_soc_open(const struct conf *c, bool values, struct machine **out, struct err *e);
+
+void machine_soc_help(FILE *f); // all option rows, group by group
+// The resolved configuration as a file that conf_open reads, each line with its doc and source.
+int machine_soc_dump(FILE *f, const struct conf *c, struct err *e);
+// Digest of the resolved configuration, for caches of results.
+int machine_soc_config_digest(const struct conf *c, uint64_t *out, struct err *e);
+
+// What the data sheet promises; 0 where there is no such device.
+struct soc_peaks {
+    double gpu_flops, npu_flops, npu_ops; // flop/s, flop/s, op/s
+    double dram, dram_achievable;         // bytes/s
+};
+void machine_soc_peaks(const struct machine *m, struct soc_peaks *out);
+
+// Slices of every task on tracks named like the devices; NULL: none. Outlives resets.
+void machine_soc_trace(struct machine *m, const struct sim_trace_sink *sink);
+double machine_soc_dram_bytes(const struct machine *m); // moved since the reset, for audits
+uint64_t machine_soc_events(const struct machine *m);   // fired since the reset
+
+#endif
