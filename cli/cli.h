@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the subcommands share: one table of commands, common options, finding configuration files,
+// opening machines and models, exit codes. The only layer that prints and exits.
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "engine/machine.h"
+#include "engine/profile.h"
+#include "engine/session.h"
+
+// Exit codes, as `partita help` documents them.
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_CHECK = 1,  // an audit or a comparison failed
+    EXIT_USAGE = 2,  // command line or configuration
+    EXIT_DATA = 3,   // a malformed input file (GGUF, CSV, JSON)
+    EXIT_DEVICE = 4, // a device is missing, failed, or cannot do what was asked
+    EXIT_SYSTEM = 5, // input/output or memory
+    EXIT_INTERRUPT = 130,
+};
+
+struct command {
+    const char *name;
+    const char *doc; // one line
+    int (*run)(int argc, char **argv);
+};
+extern const struct command commands[];
+extern const size_t n_commands;
+
+// Prints an error to stderr as "partita: file:line: key: message" and returns the exit code.
+int cli_fail(const struct err *e);
+int cli_error(enum exit_code code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// argp_parse with the subcommand's name in usage and messages, exit code 2 for usage errors, and
+// the nearest option named for a misspelt one.
+void cli_parse(const struct argp *a, int argc, char **argv, void *input);
+
+// Finds "NAME" in configs/FOLDER/NAME.cfg (below the working directory, beside the program, or in
+// the installed place), or takes a path that exists. Fills buf; the error lists the nearest name.
+int cli_find_config(const char *folder, const char *name, char *buf, size_t size, struct err *e);
+// Names of all configurations in a folder, sorted; returns the count.
+int cli_list_configs(const char *folder, char (*names)[64], int max);
+
+// The options that every command which runs something has.
+struct common {
+    const char *machine; // "host" or "soc:NAME"
+    const char *model;   // path or name
+    const char *policy, *sync;
+    const char *set[64]; // --set dotted.key=value
+    int n_set;
+    bool json, quiet;
+    int n_gen;
+    uint64_t seed;
+};
+extern const struct argp_child common_children[];
+extern const struct argp common_argp;
+void common_init(struct common *c);
+
+// A factory for "host" or "soc:NAME" with the --set overrides; `values` as asked.
+struct cli_factory {
+    struct machine_factory base; // first
+    bool soc;
+    char path[512];
+    const char *const *set;
+    int n_set;
+    char spec[96];
+};
+int cli_factory_open(const char *machine, const struct common *c, bool values,
+                     struct cli_factory *out, struct err *e);
+// The machine's configuration with the overrides applied.
+int cli_conf_open(const struct cli_factory *f, const char *const *overrides, int n,
+                  struct conf **out, struct err *e);
+int cli_machine_open(const struct cli_factory *f, struct machine **out, struct err *e);
+
+// Model by path (GGUF, .cfg, config.json) or by name from configs/model.
+int cli_model_open(const char *name, struct model **out, struct err *e);
+
+// Random weights for a shape, in an encoding by name.
+int cli_generate_weights(struct model *m, const char *encoding, uint64_t seed, struct err *e);
+// A whole number from the command line, or a usage error that names the option.
+int cli_whole(struct argp_state *state, const char *option, const char *arg, int min, int max);
+
+// One session by names: parses policy and sync, profiles (on a timing-only twin when simulated),
+// runs, audits. `q` may carry prompt, sampler and callbacks; machine, policy, sync and cost are
+// filled in.
+struct cli_session {
+    struct arena arena;
+    struct machine *machine;
+    struct cost_table *cost;
+    struct session_request q;
+};
+int cli_session_open(const struct cli_factory *f, const struct common *c, const struct model *m,
+                     int n_prompt, int n_gen, struct cli_session *out, struct err *e);
+void cli_session_close(struct cli_session *s);
+
+// The result as JSON members or as a readable report.
+void cli_result_json(struct json *j, const struct cli_session *s, const struct common *c,
+                     const struct session_result *r, const char *text, size_t text_size);
+void cli_result_print(FILE *f, const struct cli_session *s, const struct common *c,
+                      const struct session_result *r);
+
+int cmd_run(int argc, char **argv);
+int cmd_sim(int argc, char **argv);
+int cmd_explore(int argc, char **argv);
+int cmd_validate(int argc, char **argv);
+int cmd_profile(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_show_config(int argc, char **argv);
+
+#endif
