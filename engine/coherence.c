@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOST = MACHINE_MAX_DEVICES, MAX_BUFFERS = 4096, MAX_RECTS = 24 };
+enum { HOST = MACHINE_MAX_DEVICES, MAX_RECTS = 24 };
 
 struct rect {
     int64_t row0, row1, col0, col1; // rows, bytes
@@ -24,7 +24,8 @@ struct state {
 
 struct coherence {
     struct machine *m;
-    struct state *buffer[MAX_BUFFERS]; // by buffer id
+    struct state **buffer; // by buffer id
+    uint32_t room;
 };
 
 struct coherence *coherence_create(struct machine *m)
@@ -45,14 +46,22 @@ void coherence_destroy(struct coherence *c)
 {
     if (!c)
         return;
-    for (int i = 0; i < MAX_BUFFERS; i++)
+    for (uint32_t i = 0; i < c->room; i++)
         free(c->buffer[i]);
+    free(c->buffer);
     free(c);
 }
 
 static struct state *state_of(struct coherence *c, const struct buffer *b)
 {
-    assert(b->id < MAX_BUFFERS);
+    if (b->id >= c->room) { // ids only grow while a machine lives
+        uint32_t room = b->id + 64;
+        c->buffer = realloc(c->buffer, room * sizeof(struct state *));
+        if (!c->buffer)
+            abort();
+        memset(c->buffer + c->room, 0, (room - c->room) * sizeof(struct state *));
+        c->room = room;
+    }
     struct state **s = &c->buffer[b->id];
     if (!*s && !(*s = calloc(1, sizeof **s)))
         abort();

@@ -17,12 +17,17 @@ struct energy {
     double dram, control, rest;         // J: memory, the polling/sleeping control core, static
 };
 
+// Classes of CPU cores that the control plane (the executor's thread) may run on.
+enum core_class { CORE_ANY, CORE_BIG, CORE_MIDDLE, CORE_LITTLE, CORE_CLASSES };
+
 struct machine_ops {
     const char *name; // "host", "soc"
     const char *doc;
     int64_t (*now)(struct machine *m);            // ps
     void (*sleep)(struct machine *m, int64_t ps); // at least so long; granularity is the machine's
     void (*pause)(struct machine *m);             // one turn of a polling loop
+    // Moves the control plane to a class of cores. A machine with one class only ignores it.
+    void (*place)(struct machine *m, enum core_class core);
     // The flag word of a device: the ticket that it last completed, as visible to the host now.
     // Only for devices with caps.flag.
     uint64_t (*flag)(struct machine *m, int device);

@@ -106,6 +106,27 @@ static int check_op(const struct where *w, const struct machine_desc *d, const s
     return 0;
 }
 
+// Did an earlier shard of the same operator, in this step or one before, need the same weight rows
+// on the same device, or even the same static graph?
+struct used {
+    bool weight, graph;
+};
+
+static struct used used_before(const struct plan *p, int step, int op, int shard)
+{
+    const struct shard *h = &p->step[step].op[op].shard[shard];
+    struct used u = {false, false};
+    for (int i = 0; i <= step && !u.graph; i++)
+        for (int j = 0; j < (i == step ? shard : p->step[i].op[op].n_shards); j++) {
+            const struct shard *q = &p->step[i].op[op].shard[j];
+            if (q->device != h->device || q->m0 != h->m0 || q->m1 != h->m1)
+                continue;
+            u.weight = true;
+            u.graph |= q->n_pad == h->n_pad && q->order == h->order;
+        }
+    return u;
+}
+
 // Weights once per device that uses them, buffers of the largest step, distinct static graphs with
 // their padded activations.
 static int check_memory(const struct plan *p, const struct graph *g, const struct machine_desc *d,
@@ -124,16 +145,11 @@ static int check_memory(const struct plan *p, const struct graph *g, const struc
                     if (h->device != dev || g->op[o].kind != OP_MATMUL)
                         continue;
                     bool block = o >= g->block_begin && o < g->block_end;
-                    bool seen = false;
-                    for (int k = 0; k < i && !seen; k++)
-                        for (int l = 0; l < p->step[k].op[o].n_shards; l++) {
-                            const struct shard *q = &p->step[k].op[o].shard[l];
-                            seen |= q->device == dev && q->m0 == h->m0 && q->m1 == h->m1;
-                        }
-                    if (!seen)
+                    struct used u = used_before(p, i, o, j);
+                    if (!u.weight)
                         bytes += (double)(h->m1 - h->m0) * g->op[o].k * m->weight_bits / 8 *
                                  (block ? m->n_layer : 1);
-                    graphs += h->n_pad != 0 && !seen;
+                    graphs += h->n_pad != 0 && !u.graph;
                 }
         bytes += (double)p->n_tokens * c->act_bytes * (4.0 * m->d_model + 3.0 * m->d_ff);
         if (c->memory && bytes > (double)c->memory)

@@ -71,7 +71,8 @@ static int cpu_supports(const struct device *d, const struct task *t, struct err
     (void)d;
     if (t->n_pad)
         return err_at(e, ERR_UNSUPPORTED, NULL, 0, t->op->name,
-                      "the CPU has no static graphs, but the task names one of %d tokens", t->n_pad);
+                      "the CPU has no static graphs, but the task names one of %d tokens",
+                      t->n_pad);
     return exec_supports(t, e);
 }
 
@@ -93,8 +94,7 @@ static int cpu_map(struct device *d, struct buffer *b, int64_t row0, int64_t row
     return 0;
 }
 
-static int cpu_load(struct device *d, const struct tensor *w, int64_t m0, int64_t m1,
-                    struct err *e)
+static int cpu_load(struct device *d, const struct tensor *w, int64_t m0, int64_t m1, struct err *e)
 {
     (void)d;
     if (!w->data || m0 < 0 || m0 > m1 || m1 > w->rows)

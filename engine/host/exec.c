@@ -53,8 +53,8 @@ static void rmsnorm(void *ctx, int chunk, int worker)
     float eps = (float)j->t->model->shape.norm_eps;
     (void)worker;
     FOR_TOKENS(j, chunk, n)
-        j->x->kernel.rmsnorm(exec_row(j->t->in, n), j->t->w[0]->data, eps, j->t->op->m,
-                             exec_row(j->t->out, n));
+    j->x->kernel.rmsnorm(exec_row(j->t->in, n), j->t->w[0]->data, eps, j->t->op->m,
+                         exec_row(j->t->out, n));
 }
 
 static void swiglu(void *ctx, int chunk, int worker)
@@ -74,7 +74,7 @@ static void add(void *ctx, int chunk, int worker)
     const struct job *j = ctx;
     (void)worker;
     FOR_TOKENS(j, chunk, n)
-        j->x->kernel.add(exec_row(j->t->out, n), exec_row(j->t->in, n), j->t->op->m);
+    j->x->kernel.add(exec_row(j->t->out, n), exec_row(j->t->in, n), j->t->op->m);
 }
 
 static void rotate(const struct rope *r, const float *angle, const float *in, float *out)
@@ -122,8 +122,8 @@ static int make_angles(struct exec *x, const struct task *t, struct err *e)
                 x->rope.theta == r->theta && x->rope.factor == r->factor &&
                 x->rope.low_freq == r->low_freq && x->rope.high_freq == r->high_freq &&
                 x->rope.beta_fast == r->beta_fast && x->rope.beta_slow == r->beta_slow &&
-                x->rope.attn_factor == r->attn_factor &&
-                x->rope.original_ctx == r->original_ctx && x->rope.factors == r->factors;
+                x->rope.attn_factor == r->attn_factor && x->rope.original_ctx == r->original_ctx &&
+                x->rope.factors == r->factors;
     if (!same || !x->angle) {
         free(x->angle);
         x->angle = NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// MATMUL on a team: the weight rows of the task are cut into chunks whose borders lie on cache lines
-// of the output, so that no two threads write one line. Weights that the kernels do not know are
-// decoded chunk by chunk and multiplied in F32: a new encoding needs no kernel to work.
+// MATMUL on a team: the weight rows of the task are cut into chunks whose borders lie on cache
+// lines of the output, so that no two threads write one line. Weights that the kernels do not know
+// are decoded chunk by chunk and multiplied in F32: a new encoding needs no kernel to work.
 #include "engine/host/exec.h"
 
 #include <assert.h>
@@ -11,9 +11,9 @@ enum { LINE = 16 }; // floats of a cache line
 struct plan {
     struct exec *x;
     const struct task *t;
-    int m_begin;      // chunk c is stacked rows [m_begin + c * rows, ...) cut to [m0, m1)
+    int m_begin; // chunk c is stacked rows [m_begin + c * rows, ...) cut to [m0, m1)
     int rows;
-    const char *q8;   // quantised activations of tokens n0.., or NULL
+    const char *q8; // quantised activations of tokens n0.., or NULL
     int64_t q8_pitch;
 };
 
@@ -49,8 +49,10 @@ static bool quantised(const struct exec *x, const struct tensor *w)
 
 static mm_fn *float_kernel(const struct cpu_kernels *k, const struct encoding *enc)
 {
-    return enc == &encoding_f32 ? k->f32 : enc == &encoding_f16 ? k->f16
-           : enc == &encoding_bf16 ? k->bf16 : NULL;
+    return enc == &encoding_f32    ? k->f32
+           : enc == &encoding_f16  ? k->f16
+           : enc == &encoding_bf16 ? k->bf16
+                                   : NULL;
 }
 
 static void multiply(const struct plan *p, const struct segment *s, int worker)

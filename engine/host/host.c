@@ -3,8 +3,8 @@
 // order: cpu, gpu, npu. Their indices are their places among the devices that are there.
 //
 // A GPU that is not there (no OpenCL platform, no device) is normal on a development machine: the
-// machine goes on without it unless the configuration says gpu_required = true. A wrong configuration
-// is always an error, and so is a CPU or NPU that does not open.
+// machine goes on without it unless the configuration says gpu_required = true. A wrong
+// configuration is always an error, and so is a CPU or NPU that does not open.
 #include "engine/host/host.h"
 
 #include <assert.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "engine/host/futex.h"
+#include "engine/host/place.h"
 #include "engine/host/team.h"
 
 struct host_options {
@@ -33,13 +34,15 @@ static const struct conf_row host_rows[] = {
      "Fail when an enabled OpenCL device is not there, instead of going on without it.",
      offsetof(struct host_options, gpu_required)},
     {"control_pin", CONF_INT_LIST, UNIT_NONE, "[]", 0, 4095, NULL,
-     "CPU to pin the opening (control) thread to; empty: none.", offsetof(struct host_options, pin)},
+     "CPU to pin the opening (control) thread to; empty: none.",
+     offsetof(struct host_options, pin)},
 };
 enum { HOST_ROWS = sizeof host_rows / sizeof host_rows[0] };
 
 struct host {
     struct machine base; // first
     uint32_t buffers;    // announced so far: the next id
+    struct host_cores cores;
 };
 
 // The devices in the order of opening.
@@ -82,8 +85,8 @@ static void machine_sleep(struct machine *m, int64_t ps)
 }
 
 // Polling keeps a core busy. Where the devices' threads need that very core, a poller that never
-// yields would delay what it waits for by a scheduler's time slice; so it yields now and then, often
-// enough to cost the devices little and rarely enough to cost the poller little (some 20 us).
+// yields would delay what it waits for by a scheduler's time slice; so it yields now and then,
+// often enough to cost the devices little and rarely enough to cost the poller little (some 20 us).
 static void machine_pause(struct machine *m)
 {
     enum { TURNS_PER_YIELD = 512 };
@@ -92,6 +95,11 @@ static void machine_pause(struct machine *m)
     cpu_relax();
     if (++turns % TURNS_PER_YIELD == 0)
         sched_yield();
+}
+
+static void machine_place(struct machine *m, enum core_class core)
+{
+    host_cores_place(&((struct host *)m)->cores, core);
 }
 
 static uint64_t machine_flag(struct machine *m, int device)
@@ -173,6 +181,7 @@ static const struct machine_ops host_ops = {
     .now = machine_now,
     .sleep = machine_sleep,
     .pause = machine_pause,
+    .place = machine_place,
     .flag = machine_flag,
     .alloc = machine_alloc,
     .free = machine_free,
@@ -238,6 +247,7 @@ int machine_host_open(const struct conf *c, struct machine **out, struct err *e)
         return rc;
     }
     team_pin(&o.pin, 0);
+    host_cores_find(&h->cores);
     *out = &h->base;
     return 0;
 }

@@ -104,8 +104,8 @@ static int near(const float *a, const float *b, int n)
 
 static int disagree(struct check *c, const char *table, const char *kernel)
 {
-    log_warn("kernel %s of %s disagrees with the generic one on this machine and is not used", kernel,
-             table);
+    log_warn("kernel %s of %s disagrees with the generic one on this machine and is not used",
+             kernel, table);
     c->replaced++;
     return 1;
 }
@@ -117,7 +117,11 @@ static void check_mm(struct check *c, const struct cpu_kernels *k, const struct 
     int64_t row = encoding_size(enc, cols);
     for (int r = 0; r < ROWS; r++)
         enc->encode(c->w + r * K, c->encoded + r * row, cols);
-    struct mm a = {.w = c->encoded, .w_pitch = row, .rows = ROWS, .tokens = TOKENS, .k = cols,
+    struct mm a = {.w = c->encoded,
+                   .w_pitch = row,
+                   .rows = ROWS,
+                   .tokens = TOKENS,
+                   .k = cols,
                    .out_pitch = ROWS};
     a.x = quantised ? (const void *)c->quantised : c->x;
     a.x_pitch = quantised ? act_q8_bytes(K) : K * 4;
@@ -157,8 +161,16 @@ static void check_vectors(struct check *c, struct cpu_kernels *k)
         k->add = g->add;
 
     float score[2 * 9];
-    struct attend a = {.q = c->x, .k = c->w, .v = c->w + 80, .pitch = 160, .rows = 9, .group = 2,
-                       .d = 72, .scale = 0.25f, .score = score, .out = c->want};
+    struct attend a = {.q = c->x,
+                       .k = c->w,
+                       .v = c->w + 80,
+                       .pitch = 160,
+                       .rows = 9,
+                       .group = 2,
+                       .d = 72,
+                       .scale = 0.25f,
+                       .score = score,
+                       .out = c->want};
     g->attend(&a);
     a.out = c->got;
     k->attend(&a);

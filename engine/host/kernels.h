@@ -32,11 +32,11 @@ static inline const float *act_q8_scales(const void *row, int k)
 
 // out[t * out_pitch + r] = w[r] . x[t] for r in [0, rows), t in [0, tokens).
 struct mm {
-    const void *w;     // encoded weight rows
-    int64_t w_pitch;   // bytes
+    const void *w;   // encoded weight rows
+    int64_t w_pitch; // bytes
     int rows;
-    const void *x;     // F32 rows, or quantised rows
-    int64_t x_pitch;   // bytes
+    const void *x;   // F32 rows, or quantised rows
+    int64_t x_pitch; // bytes
     int tokens, k;
     float *out;
     int64_t out_pitch; // floats
@@ -51,14 +51,14 @@ struct attend {
     int rows;           // cache rows that the token sees
     int group, d;
     float scale;
-    float *score;       // scratch [group, rows]
-    float *out;         // [group, d]
+    float *score; // scratch [group, rows]
+    float *out;   // [group, d]
 };
 
 struct cpu_kernels {
     const char *name;
-    mm_fn *f32, *f16, *bf16;  // x: F32 rows
-    mm_fn *q8_0, *q4_0;       // x: quantised rows
+    mm_fn *f32, *f16, *bf16;                            // x: F32 rows
+    mm_fn *q8_0, *q4_0;                                 // x: quantised rows
     void (*quantise)(const float *x, int k, void *row); // k is a multiple of 32
     void (*rmsnorm)(const float *x, const float *w, float eps, int d, float *out);
     void (*attend)(const struct attend *a);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// AVX-512 with VNNI: vectors of 16 floats; the integer product of 32 int8 is one dpbusd on 256 bits,
-// with the sign trick of the AVX2 kernels (dpbusd multiplies unsigned by signed, sums four products
-// into 32 bits and cannot saturate).
+// AVX-512 with VNNI: vectors of 16 floats; the integer product of 32 int8 is one dpbusd on 256
+// bits, with the sign trick of the AVX2 kernels (dpbusd multiplies unsigned by signed, sums four
+// products into 32 bits and cannot saturate).
 #include "engine/host/kernels.h"
 
 #if defined __AVX512F__ && defined __AVX512VL__ && defined __AVX512VNNI__ && defined __F16C__
@@ -67,8 +67,8 @@ INLINE vq vq_nibbles(const void *p)
 
 INLINE v8f vq_dot(vq w, vq x)
 {
-    return (v8f)_mm256_cvtepi32_ps(_mm256_dpbusd_epi32(
-        _mm256_setzero_si256(), _mm256_abs_epi8(w), _mm256_sign_epi8(x, w)));
+    return (v8f)_mm256_cvtepi32_ps(
+        _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_abs_epi8(w), _mm256_sign_epi8(x, w)));
 }
 
 #include "engine/host/kernels_body.inc.h"

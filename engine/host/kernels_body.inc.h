@@ -8,13 +8,15 @@
 //   v8f, v8_set, v8_fma, v8_sum: 8 lanes, for the quantised kernels
 //   vq                32 int8 in one or two registers
 //   vq_load(p), vq_nibbles(p)   32 int8; 16 bytes to 32 values q - 8, low nibbles first
-//   vq_dot(w, x)      v8f whose lane i is sum of w * x over the four values 4i..4i+3, exact
+//   vq_dot(w, x)      v8f: sum of w * x, exact; each lane has four of the 32 products, always the
+//                     same four
 //
-// Blocking: 4 weight rows by 2 tokens in 8 accumulators, which hides the latency of two multipliers.
-// They are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack. Floating-point
-// weights are cut into spans of SPAN values, so that the span of some dozen rows stays in the second
-// cache level while the tokens pass by; the sums of the spans are added in order. Every output
-// element sees the same additions in the same order whichever block computes it.
+// Blocking: 4 weight rows by 2 tokens in 8 accumulators, which hides the latency of two
+// multipliers. They are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack.
+// Floating-point weights are cut into spans of SPAN values, so that the span of some dozen rows
+// stays in the second cache level while the tokens pass by; the sums of the spans are added in
+// order. Every output element sees the same additions in the same order whichever block computes
+// it.
 #ifdef V_W
 
 #include <string.h>
@@ -195,8 +197,7 @@ INLINE v8f q_add(vq w, vq x, float scale, v8f acc)
     return v8_fma(vq_dot(w, x), v8_set(scale), acc);
 }
 
-INLINE void qblock42(enum weight type, const struct mm *a, const char *w, const char *x,
-                     float *out)
+INLINE void qblock42(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
 {
     const char *w1 = w + a->w_pitch, *w2 = w1 + a->w_pitch, *w3 = w2 + a->w_pitch;
     const char *y = x + a->x_pitch;
@@ -219,13 +220,19 @@ INLINE void qblock42(enum weight type, const struct mm *a, const char *w, const 
     out1[0] = v8_sum(a01), out1[1] = v8_sum(a11), out1[2] = v8_sum(a21), out1[3] = v8_sum(a31);
 }
 
-INLINE void qblock21(enum weight type, const struct mm *a, const char *w, const char *x,
-                     float *out)
+// Two rows are two short streams that end together, before the hardware has learnt to run ahead: so
+// the next two rows, which lie behind them, are asked for meanwhile.
+INLINE void qblock21(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
 {
     const char *w1 = w + a->w_pitch;
     const float *dx = act_q8_scales(x, a->k);
     v8f a0 = {0}, a1 = {0};
     for (int b = 0; b < a->k / Q8_BLOCK; b++) {
+        int64_t at = (int64_t)b * (type == W_Q8 ? 34 : 18) + 2 * a->w_pitch;
+        if (type == W_Q8 || b % 2 == 0) {
+            __builtin_prefetch(w + at);
+            __builtin_prefetch(w1 + at);
+        }
         vq v = vq_load(x + b * Q8_BLOCK);
         float d0, d1, e = dx[b];
         vq u0 = q_load(type, w, b, &d0), u1 = q_load(type, w1, b, &d1);
@@ -234,8 +241,7 @@ INLINE void qblock21(enum weight type, const struct mm *a, const char *w, const 
     out[0] = v8_sum(a0), out[1] = v8_sum(a1);
 }
 
-INLINE void qblock11(enum weight type, const struct mm *a, const char *w, const char *x,
-                     float *out)
+INLINE void qblock11(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
 {
     const float *dx = act_q8_scales(x, a->k);
     v8f acc = {0};

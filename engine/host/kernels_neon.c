@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// ARM64: vectors of 4 floats with fused multiply-add; the integer product by sdot where the compiler
-// may assume it (-march=armv8.2-a+dotprod), else by widening multiplies.
+// ARM64: vectors of 4 floats with fused multiply-add; the integer product by sdot where the
+// compiler may assume it (-march=armv8.2-a+dotprod), else by widening multiplies.
 #include "engine/host/kernels.h"
 
 #ifdef __aarch64__
@@ -44,7 +44,8 @@ INLINE v8f v8_set(float f)
 
 INLINE v8f v8_fma(v8f a, v8f b, v8f c)
 {
-    return (v8f){{vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1])}};
+    return (v8f){
+        {vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1])}};
 }
 
 INLINE float v8_sum(v8f v)
@@ -79,8 +80,8 @@ INLINE int32x4_t dot4(int8x16_t w, int8x16_t x)
 
 INLINE v8f vq_dot(vq w, vq x)
 {
-    return (v8f){{vcvtq_f32_s32(dot4(w.val[0], x.val[0])),
-                  vcvtq_f32_s32(dot4(w.val[1], x.val[1]))}};
+    return (v8f){
+        {vcvtq_f32_s32(dot4(w.val[0], x.val[0])), vcvtq_f32_s32(dot4(w.val[1], x.val[1]))}};
 }
 
 #include "engine/host/kernels_body.inc.h"

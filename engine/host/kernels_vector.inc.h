@@ -83,7 +83,7 @@ INLINE void store_n(float *p, vf v, int n)
 
 // for (i, n): a whole vector at i while there is one, then the rest of n < V_W values.
 #define FOR_VECTORS(i, n, count)                                                                   \
-    for (int i = 0, n; i < (count) && (n = (count) - i < V_W ? (count) - i : V_W, 1); i += V_W)
+    for (int i = 0, n; i < (count) && (n = (count)-i < V_W ? (count)-i : V_W, 1); i += V_W)
 
 static void rmsnorm(const float *x, const float *w, float eps, int d, float *out)
 {
@@ -99,7 +99,7 @@ static void rmsnorm(const float *x, const float *w, float eps, int d, float *out
     }
     float scale = 1 / sqrtf(v_sum(a0 + a1) / (float)d + eps);
     FOR_VECTORS(j, n, d)
-        store_n(out + j, load_n(x + j, n) * scale * load_n(w + j, n), n);
+    store_n(out + j, load_n(x + j, n) * scale * load_n(w + j, n), n);
 }
 
 static void swiglu(const float *gate, const float *up, int count, float *out)
@@ -115,14 +115,14 @@ static void swiglu(const float *gate, const float *up, int count, float *out)
 static void add(float *x, const float *y, int count)
 {
     FOR_VECTORS(i, n, count)
-        store_n(x + i, load_n(x + i, n) + load_n(y + i, n), n);
+    store_n(x + i, load_n(x + i, n) + load_n(y + i, n), n);
 }
 
 INLINE float dot(const float *a, const float *b, int d)
 {
     vf s = {0};
     FOR_VECTORS(i, n, d)
-        s = v_fma(load_n(a + i, n), load_n(b + i, n), s);
+    s = v_fma(load_n(a + i, n), load_n(b + i, n), s);
     return v_sum(s);
 }
 

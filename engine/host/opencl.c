@@ -49,79 +49,6 @@ const struct conf_row device_opencl_rows[] = {
 };
 const size_t device_opencl_n_rows = sizeof device_opencl_rows / sizeof *device_opencl_rows;
 
-const char *opencl_error_name(cl_int code)
-{
-    static const struct {
-        cl_int code;
-        const char *name;
-    } names[] = {
-#define E(x) {x, #x}
-        E(CL_SUCCESS),
-        E(CL_DEVICE_NOT_FOUND),
-        E(CL_DEVICE_NOT_AVAILABLE),
-        E(CL_COMPILER_NOT_AVAILABLE),
-        E(CL_MEM_OBJECT_ALLOCATION_FAILURE),
-        E(CL_OUT_OF_RESOURCES),
-        E(CL_OUT_OF_HOST_MEMORY),
-        E(CL_PROFILING_INFO_NOT_AVAILABLE),
-        E(CL_MEM_COPY_OVERLAP),
-        E(CL_BUILD_PROGRAM_FAILURE),
-        E(CL_MAP_FAILURE),
-        E(CL_MISALIGNED_SUB_BUFFER_OFFSET),
-        E(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST),
-        E(CL_COMPILE_PROGRAM_FAILURE),
-        E(CL_LINKER_NOT_AVAILABLE),
-        E(CL_LINK_PROGRAM_FAILURE),
-        E(CL_DEVICE_PARTITION_FAILED),
-        E(CL_INVALID_VALUE),
-        E(CL_INVALID_DEVICE_TYPE),
-        E(CL_INVALID_PLATFORM),
-        E(CL_INVALID_DEVICE),
-        E(CL_INVALID_CONTEXT),
-        E(CL_INVALID_QUEUE_PROPERTIES),
-        E(CL_INVALID_COMMAND_QUEUE),
-        E(CL_INVALID_HOST_PTR),
-        E(CL_INVALID_MEM_OBJECT),
-        E(CL_INVALID_BINARY),
-        E(CL_INVALID_BUILD_OPTIONS),
-        E(CL_INVALID_PROGRAM),
-        E(CL_INVALID_PROGRAM_EXECUTABLE),
-        E(CL_INVALID_KERNEL_NAME),
-        E(CL_INVALID_KERNEL_DEFINITION),
-        E(CL_INVALID_KERNEL),
-        E(CL_INVALID_ARG_INDEX),
-        E(CL_INVALID_ARG_VALUE),
-        E(CL_INVALID_ARG_SIZE),
-        E(CL_INVALID_KERNEL_ARGS),
-        E(CL_INVALID_WORK_DIMENSION),
-        E(CL_INVALID_WORK_GROUP_SIZE),
-        E(CL_INVALID_WORK_ITEM_SIZE),
-        E(CL_INVALID_GLOBAL_OFFSET),
-        E(CL_INVALID_EVENT_WAIT_LIST),
-        E(CL_INVALID_EVENT),
-        E(CL_INVALID_OPERATION),
-        E(CL_INVALID_BUFFER_SIZE),
-        E(CL_INVALID_GLOBAL_WORK_SIZE),
-        E(CL_INVALID_PROPERTY),
-        E(CL_INVALID_COMPILER_OPTIONS),
-        E(CL_INVALID_LINKER_OPTIONS),
-        E(CL_INVALID_DEVICE_PARTITION_COUNT),
-        {-1001, "CL_PLATFORM_NOT_FOUND_KHR"},
-#undef E
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].code == code)
-            return names[i].name;
-    static _Thread_local char number[24];
-    snprintf(number, sizeof number, "CL error %d", code);
-    return number;
-}
-
-int opencl_fail(const struct opencl *d, struct err *e, cl_int code, const char *what)
-{
-    return err_set(e, ERR_DEVICE, "%s: %s: %s", d->name, what, opencl_error_name(code));
-}
-
 void opencl_track(struct opencl *d, cl_event ev)
 {
     cl_event *slot = &d->recent[d->n_recent++ % OPENCL_RECENT];
@@ -154,6 +81,21 @@ static struct opencl_ticket *ticket_of(struct opencl *d, uint64_t seq)
 static cl_event last_event(const struct opencl_ticket *t)
 {
     return t->last ? t->last : t->first;
+}
+// The event that completes the ticket.
+static cl_event final_event(const struct opencl_ticket *t)
+{
+    return t->flag ? t->flag : last_event(t);
+}
+
+static void release_events(struct opencl_ticket *t)
+{
+    cl_event *all[] = {&t->first, &t->last, &t->flag};
+    for (int i = 0; i < 3; i++) {
+        if (*all[i])
+            clReleaseEvent(*all[i]);
+        *all[i] = NULL;
+    }
 }
 
 // A failed queue stays failed: the order of its results is lost.
@@ -188,10 +130,7 @@ static void harvest(struct opencl *d, uint64_t seq)
         d->stats.tasks++;
         d->stats.flops += t->work.flops;
         d->stats.bytes += t->work.weight_bytes + t->work.read_bytes + t->work.write_bytes;
-        if (t->last)
-            clReleaseEvent(t->last);
-        clReleaseEvent(t->first);
-        t->first = t->last = NULL;
+        release_events(t);
     }
 }
 
@@ -204,7 +143,7 @@ static int opencl_poll(struct device *dev, uint64_t seq, struct err *e)
     if (seq <= d->completed)
         return 1;
     cl_int status = CL_QUEUED;
-    cl_int rc = clGetEventInfo(last_event(ticket_of(d, seq)), CL_EVENT_COMMAND_EXECUTION_STATUS,
+    cl_int rc = clGetEventInfo(final_event(ticket_of(d, seq)), CL_EVENT_COMMAND_EXECUTION_STATUS,
                                sizeof status, &status, NULL);
     if (rc || status < 0)
         return fail_for_good(d, e, rc ? rc : status);
@@ -214,16 +153,18 @@ static int opencl_poll(struct device *dev, uint64_t seq, struct err *e)
     return 1;
 }
 
+// The device is published with release and taken with acquire: the driver's locks order the two,
+// but not where ThreadSanitizer sees it.
 struct callback {
-    struct opencl *device;
     uint64_t seq;
+    _Atomic(struct opencl *) device;
 };
 
 static void CL_CALLBACK on_complete(cl_event ev, cl_int status, void *user)
 {
     (void)ev, (void)status; // the waiter asks for the status itself
     struct callback *c = user;
-    struct opencl *d = c->device;
+    struct opencl *d = atomic_load_explicit(&c->device, memory_order_acquire);
     pthread_mutex_lock(&d->mutex);
     ticket_of(d, c->seq)->fired = true;
     d->callbacks--;
@@ -239,12 +180,13 @@ static int wait_event(struct opencl *d, uint64_t seq, struct err *e)
     struct opencl_ticket *t = ticket_of(d, seq);
     struct callback *c = malloc(sizeof *c);
     assert(c);
-    *c = (struct callback){d, seq};
+    c->seq = seq;
+    atomic_store_explicit(&c->device, d, memory_order_release);
     pthread_mutex_lock(&d->mutex);
     t->fired = false;
     d->callbacks++;
     pthread_mutex_unlock(&d->mutex);
-    cl_int rc = clSetEventCallback(last_event(t), CL_COMPLETE, on_complete, c);
+    cl_int rc = clSetEventCallback(final_event(t), CL_COMPLETE, on_complete, c);
     if (rc) {
         pthread_mutex_lock(&d->mutex);
         d->callbacks--;
@@ -312,11 +254,7 @@ static int opencl_submit(struct device *dev, const struct task *t, uint64_t *seq
     if (rc || code) {
         bool started = k->first != NULL;
         clFinish(d->queue);
-        if (k->last)
-            clReleaseEvent(k->last);
-        if (k->first)
-            clReleaseEvent(k->first);
-        k->first = k->last = NULL;
+        release_events(k);
         if (code)
             return fail_for_good(d, e, code);
         if (started) // half a task has run: what is in the buffers is anyone's guess
@@ -395,12 +333,8 @@ static void opencl_close(struct device *dev)
     while (d->callbacks > 0)
         pthread_cond_wait(&d->fired, &d->mutex);
     pthread_mutex_unlock(&d->mutex);
-    for (int i = 0; i < OPENCL_RING; i++) {
-        if (d->ticket[i].last)
-            clReleaseEvent(d->ticket[i].last);
-        if (d->ticket[i].first)
-            clReleaseEvent(d->ticket[i].first);
-    }
+    for (int i = 0; i < OPENCL_RING; i++)
+        release_events(&d->ticket[i]);
     release_recent(d);
     opencl_weights_drop(d);
     opencl_programs_drop(d);

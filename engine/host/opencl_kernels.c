@@ -407,7 +407,15 @@ int opencl_launch_flag(struct opencl *d, uint64_t seq, struct err *e)
     arg_mem(&c, d->flag_mem);
     arg_uint(&c, (cl_uint)seq);
     arg_uint(&c, (cl_uint)(seq >> 32));
-    return enqueue(d, &c, 1, 1, "flag_set", e);
+    struct opencl_ticket *t = d->current, own = {0};
+    d->current = &own;
+    int rc = enqueue(d, &c, 1, 1, "flag_set", e);
+    d->current = t;
+    if (t)
+        t->flag = own.first;
+    else if (own.first)
+        clReleaseEvent(own.first);
+    return rc;
 }
 
 int opencl_launch_probe_write(struct opencl *d, cl_mem p, cl_uint n, cl_uint step, cl_uint seed,

@@ -62,8 +62,9 @@ struct opencl_weight {
 
 // One submitted task. Events are NULL once harvested.
 struct opencl_ticket {
-    cl_event first, last;
-    int64_t submitted; // ps, for devices without profiling
+    cl_event first, last; // of the task's own commands; last is NULL when there is one
+    cl_event flag;        // of the flag word's, or NULL
+    int64_t submitted;    // ps, for devices without profiling
     struct work work;
     bool fired; // the completion callback ran; guarded by the device's mutex
 };
@@ -111,17 +112,17 @@ struct opencl {
     int callbacks; // registered and not yet run
 };
 
-// "CL_OUT_OF_RESOURCES"; a number for codes that are not in the table.
-const char *opencl_error_name(cl_int code);
-// ERR_DEVICE "DEVICE: WHAT: CL_NAME".
-int opencl_fail(const struct opencl *d, struct err *e, cl_int code, const char *what);
-
 // Takes over a reference to a command's event and keeps it for a while; ev may be NULL. PoCL's
 // worker threads touch the queue of an event after clFinish returned; close waits until the events
 // are ours alone.
 void opencl_track(struct opencl *d, cl_event ev);
 
-// opencl_setup.c: fills platform to queue; then, with the F32 program built, the probes.
+// opencl_setup.c
+// "CL_OUT_OF_RESOURCES"; a number for codes that are not in the table.
+const char *opencl_error_name(cl_int code);
+// ERR_DEVICE "DEVICE: WHAT: CL_NAME".
+int opencl_fail(const struct opencl *d, struct err *e, cl_int code, const char *what);
+// Fills platform to queue; then, with the F32 program built, the probes.
 int opencl_choose(struct opencl *d, struct err *e);
 int opencl_probe(struct opencl *d, struct err *e); // zero_copy, align, the flag word
 

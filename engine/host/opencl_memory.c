@@ -237,11 +237,12 @@ int opencl_weight_get(struct opencl *d, const struct tensor *t, int64_t m0, int6
     }
     if (!w) {
         int rc = weight_new(d, t, &w, e);
-        if (!rc)
-            rc = opencl_build(d, w->enc, e);
         if (rc)
             return rc;
         d->weight[t->id] = w;
+        rc = opencl_build(d, w->enc, e);
+        if (rc)
+            return rc;
     }
     for (int64_t i = m0 / w->slice_rows; i * w->slice_rows < m1; i++) {
         int64_t a = i * w->slice_rows, z = a + w->slice_rows;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Opening the hardware: which platform and device, how many of its compute units, and what its
-// memory can do. Nothing about memory is believed from properties; it is tried:
+// Opening the hardware, and the names of its errors: which platform and device, how many of its
+// compute units, and what its memory can do. Nothing about memory is believed from properties; it
+// is tried:
 //
 //   zero-copy  a kernel writes memory of the host, which reads it after clFinish without a map, and
 //              the other way round; then a host thread and a kernel write alternate words at once.
@@ -18,6 +19,79 @@
 #include "base/log.h"
 
 enum { MAX_PLATFORMS = 16, MAX_DEVICES = 16, PROBE_WORDS = 16384, PAGE = 4096 };
+
+const char *opencl_error_name(cl_int code)
+{
+    static const struct {
+        cl_int code;
+        const char *name;
+    } names[] = {
+#define E(x) {x, #x}
+        E(CL_SUCCESS),
+        E(CL_DEVICE_NOT_FOUND),
+        E(CL_DEVICE_NOT_AVAILABLE),
+        E(CL_COMPILER_NOT_AVAILABLE),
+        E(CL_MEM_OBJECT_ALLOCATION_FAILURE),
+        E(CL_OUT_OF_RESOURCES),
+        E(CL_OUT_OF_HOST_MEMORY),
+        E(CL_PROFILING_INFO_NOT_AVAILABLE),
+        E(CL_MEM_COPY_OVERLAP),
+        E(CL_BUILD_PROGRAM_FAILURE),
+        E(CL_MAP_FAILURE),
+        E(CL_MISALIGNED_SUB_BUFFER_OFFSET),
+        E(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST),
+        E(CL_COMPILE_PROGRAM_FAILURE),
+        E(CL_LINKER_NOT_AVAILABLE),
+        E(CL_LINK_PROGRAM_FAILURE),
+        E(CL_DEVICE_PARTITION_FAILED),
+        E(CL_INVALID_VALUE),
+        E(CL_INVALID_DEVICE_TYPE),
+        E(CL_INVALID_PLATFORM),
+        E(CL_INVALID_DEVICE),
+        E(CL_INVALID_CONTEXT),
+        E(CL_INVALID_QUEUE_PROPERTIES),
+        E(CL_INVALID_COMMAND_QUEUE),
+        E(CL_INVALID_HOST_PTR),
+        E(CL_INVALID_MEM_OBJECT),
+        E(CL_INVALID_BINARY),
+        E(CL_INVALID_BUILD_OPTIONS),
+        E(CL_INVALID_PROGRAM),
+        E(CL_INVALID_PROGRAM_EXECUTABLE),
+        E(CL_INVALID_KERNEL_NAME),
+        E(CL_INVALID_KERNEL_DEFINITION),
+        E(CL_INVALID_KERNEL),
+        E(CL_INVALID_ARG_INDEX),
+        E(CL_INVALID_ARG_VALUE),
+        E(CL_INVALID_ARG_SIZE),
+        E(CL_INVALID_KERNEL_ARGS),
+        E(CL_INVALID_WORK_DIMENSION),
+        E(CL_INVALID_WORK_GROUP_SIZE),
+        E(CL_INVALID_WORK_ITEM_SIZE),
+        E(CL_INVALID_GLOBAL_OFFSET),
+        E(CL_INVALID_EVENT_WAIT_LIST),
+        E(CL_INVALID_EVENT),
+        E(CL_INVALID_OPERATION),
+        E(CL_INVALID_BUFFER_SIZE),
+        E(CL_INVALID_GLOBAL_WORK_SIZE),
+        E(CL_INVALID_PROPERTY),
+        E(CL_INVALID_COMPILER_OPTIONS),
+        E(CL_INVALID_LINKER_OPTIONS),
+        E(CL_INVALID_DEVICE_PARTITION_COUNT),
+        {-1001, "CL_PLATFORM_NOT_FOUND_KHR"},
+#undef E
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].code == code)
+            return names[i].name;
+    static _Thread_local char number[24];
+    snprintf(number, sizeof number, "CL error %d", code);
+    return number;
+}
+
+int opencl_fail(const struct opencl *d, struct err *e, cl_int code, const char *what)
+{
+    return err_set(e, ERR_DEVICE, "%s: %s: %s", d->name, what, opencl_error_name(code));
+}
 
 // The name matches when `want` is empty, its index as a number, or a part of it.
 static bool matches(const char *want, const char *name, cl_uint index)

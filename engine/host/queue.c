@@ -30,7 +30,7 @@ struct queue {
     _Atomic int consumer_sleeps;
     _Atomic bool stop;
 
-    _Alignas(64) _Atomic uint64_t flag; // last ticket completed
+    _Alignas(64) _Atomic uint64_t flag;       // last ticket completed
     _Alignas(64) _Atomic uint32_t done_epoch; // waiters sleep on it
     _Atomic int waiters;
 

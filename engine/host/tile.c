@@ -37,8 +37,8 @@ const struct conf_row device_tile_rows[] = {
      "Memory for packed weights and static graphs; 0 B: no limit.", O(memory)},
     {"spin", CONF_INT, UNIT_NONE, "2000", 0, 1e9, NULL,
      "Turns that the thread polls for work before it sleeps.", O(spin)},
-    {"pin", CONF_INT_LIST, UNIT_NONE, "[]", 0, 4095, NULL,
-     "CPU to pin the thread to; empty: none.", O(pin)},
+    {"pin", CONF_INT_LIST, UNIT_NONE, "[]", 0, 4095, NULL, "CPU to pin the thread to; empty: none.",
+     O(pin)},
 };
 const size_t device_tile_n_rows = sizeof device_tile_rows / sizeof device_tile_rows[0];
 
@@ -52,7 +52,7 @@ struct tile {
     int graphs;
     uint64_t prepared; // since the reset
     int64_t prepare_ps;
-    int64_t resident;  // bytes of weights and graphs
+    int64_t resident; // bytes of weights and graphs
     char detail[64];
 };
 

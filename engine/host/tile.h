@@ -23,25 +23,30 @@ struct tile_i8 {
 };
 _Static_assert(sizeof(struct tile_i8) % 64 == 0, "tiles keep their alignment in a row");
 
-// acc[t][row] += x[t] . w[row] over one tile, for t in [0, tokens). Activations of consecutive
-// tokens are `pitch` bytes apart; acc is [tokens][TILE].
+// acc[t][row] += x[t] . w[row] over one tile, for t in [0, tokens). Activations are in tile order
+// too: the 32 values of a tile's columns, token after token; acc is [tokens][TILE].
 struct tile_kernels {
     const char *name;
-    void (*f32)(const struct tile_f32 *w, const float *x, int64_t pitch, int tokens, float *acc);
-    // x: 32 int8, scale: one F32, per token (struct of kernels.h: act_q8 rows).
-    void (*i8)(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
-               int tokens, float *acc);
+    void (*f32)(const struct tile_f32 *w, const float *x, int tokens, float *acc);
+    // scale: one per token.
+    void (*i8)(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
+               float *acc);
 };
 
 enum tile_isa {
-    TILE_AUTO, TILE_GENERIC, TILE_AVX2, TILE_AVX512, TILE_AMX, TILE_NEON,
+    TILE_AUTO,
+    TILE_GENERIC,
+    TILE_AVX2,
+    TILE_AVX512,
+    TILE_AMX,
+    TILE_NEON,
 };
 #define TILE_ISA_CHOICES "auto|generic|avx2|avx512|amx|neon"
 
 extern const struct tile_kernels tile_generic;
 // NULL where the build has none.
 extern const struct tile_kernels *const tile_avx2, *const tile_avx512, *const tile_amx,
-    *const tile_neon;
+                                                                           *const tile_neon;
 
 // As kernels_select: checked against the generic table, replaced on a mismatch.
 int tile_select(enum tile_isa isa, struct tile_kernels *out, struct err *e);
@@ -57,7 +62,7 @@ struct packed {
     struct packed_row {
         void *tiles;          // k_tiles of struct tile_f32 or tile_i8; NULL: not loaded
         uint64_t fingerprint; // of the source rows
-    } *row;                   // [ceil(rows / TILE)]
+    } * row;                  // [ceil(rows / TILE)]
 };
 
 struct store;
@@ -74,9 +79,11 @@ struct tile_graph {
     char name[24]; // of the operator
     int m, k, m0, m1, n;
     enum operand_order order;
-    int block;     // tokens that stay in the arrays at a time: all (weight-stationary) or one tile
-    char *x;       // [block] activation rows, F32 or int8
-    float *acc;    // [block][TILE]
+    int block;    // tokens that stay in the arrays at a time: all (weight-stationary) or one tile
+    void *x;      // activations in tile order: [k / TILE][block][TILE], F32 or int8
+    float *scale; // of int8 activations: [k / TILE][block]
+    char *row;    // one quantised row
+    float *acc;   // [block][TILE]
     int64_t bytes;
 };
 struct tile_graph *tile_graph_create(const struct static_graph *g, struct err *e);

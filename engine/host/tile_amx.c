@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Tiles with AMX int8: up to 16 tokens by 16 rows per instruction, over the 32 values of a tile. The
-// packed layout [k / 4][row][4] is what the instruction takes as its second operand. Sums leave the
-// tile registers as int32 and are scaled by AVX-512. F32 tiles are left to AVX-512's kernel.
+// Tiles with AMX int8: up to 16 tokens by 16 rows per instruction, over the 32 values of a tile.
+// The packed layout [k / 4][row][4] is what the instruction takes as its second operand. Sums leave
+// the tile registers as int32 and are scaled by AVX-512. F32 tiles are left to AVX-512's kernel.
 //
 // Registers: 0 = sums [tokens][16] int32, 1 = activations [tokens][32] int8, 2 = weights [8][64].
 // The configurations are constants: gcc 12 drops stores to a local one before _tile_loadconfig.
@@ -24,16 +24,16 @@ _Static_assert(sizeof(struct tile_config) == 64, "LDTILECFG operand");
         .palette = 1, .colsb = {64, 32, 64}, .rows = { n, n, 8 }                                   \
     }
 static const _Alignas(64) struct tile_config config[16] = {
-    CONFIG(1),  CONFIG(2),  CONFIG(3),  CONFIG(4),  CONFIG(5),  CONFIG(6),  CONFIG(7),  CONFIG(8),
-    CONFIG(9),  CONFIG(10), CONFIG(11), CONFIG(12), CONFIG(13), CONFIG(14), CONFIG(15), CONFIG(16),
+    CONFIG(1), CONFIG(2),  CONFIG(3),  CONFIG(4),  CONFIG(5),  CONFIG(6),  CONFIG(7),  CONFIG(8),
+    CONFIG(9), CONFIG(10), CONFIG(11), CONFIG(12), CONFIG(13), CONFIG(14), CONFIG(15), CONFIG(16),
 };
 
-static void some_tokens(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
-                        int tokens, float *acc)
+static void some_tokens(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
+                        float *acc)
 {
     _Alignas(64) int32_t sum[16][16];
     _tile_loadconfig(&config[tokens - 1]);
-    _tile_loadd(1, x, (size_t)pitch);
+    _tile_loadd(1, x, TILE);
     for (int r = 0; r < TILE; r += 16) {
         _tile_zero(0);
         _tile_loadd(2, w->q[0][r], sizeof w->q[0]);
@@ -42,29 +42,28 @@ static void some_tokens(const struct tile_i8 *w, const int8_t *x, const float *s
         __asm__ volatile("" ::: "memory"); // the store is seen before the sums are read
         __m512 d = _mm512_loadu_ps(w->scale + r);
         for (int t = 0; t < tokens; t++) {
-            float s = *(const float *)(const void *)((const char *)scale + t * pitch);
             float *out = acc + t * TILE + r;
             __m512 v = _mm512_cvtepi32_ps(_mm512_load_si512(sum[t]));
-            v = _mm512_fmadd_ps(v, _mm512_mul_ps(d, _mm512_set1_ps(s)), _mm512_loadu_ps(out));
+            v = _mm512_fmadd_ps(v, _mm512_mul_ps(d, _mm512_set1_ps(scale[t])),
+                                _mm512_loadu_ps(out));
             _mm512_storeu_ps(out, v);
         }
     }
 }
 
-static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
-                   int tokens, float *acc)
+static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
+                   float *acc)
 {
     for (int t = 0; t < tokens; t += 16) {
         int n = tokens - t < 16 ? tokens - t : 16;
-        const char *s = (const char *)scale + t * pitch;
-        some_tokens(w, x + t * pitch, (const float *)(const void *)s, pitch, n, acc + t * TILE);
+        some_tokens(w, x + t * TILE, scale + t, n, acc + t * TILE);
     }
     _tile_release();
 }
 
-static void run_f32(const struct tile_f32 *w, const float *x, int64_t pitch, int tokens, float *acc)
+static void run_f32(const struct tile_f32 *w, const float *x, int tokens, float *acc)
 {
-    (tile_avx512 ? tile_avx512->f32 : tile_generic.f32)(w, x, pitch, tokens, acc);
+    (tile_avx512 ? tile_avx512->f32 : tile_generic.f32)(w, x, tokens, acc);
 }
 
 static const struct tile_kernels table = {"amx", run_f32, run_i8};

@@ -40,13 +40,12 @@ INLINE void scale_add(const struct tile_i8 *w, int r, __m256i sum, float scale, 
     memcpy(acc + r, &v, sizeof v);
 }
 
-static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
-                   int tokens, float *acc)
+static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
+                   float *acc)
 {
-    for (int t = 0; t < tokens; t += 2, acc += 2 * TILE) {
+    for (int t = 0; t < tokens; t += 2, x += 2 * TILE, acc += 2 * TILE) {
         int two = t + 2 <= tokens;
-        const int8_t *y = two ? x + pitch : x; // an odd last token is computed twice, kept once
-        const float *e = (const float *)(const void *)((const char *)scale + pitch);
+        const int8_t *y = two ? x + TILE : x; // an odd last token is computed twice, kept once
         for (int r = 0; r < TILE; r += 8) {
             __m256i a = _mm256_setzero_si256(), b = a;
             for (int k = 0; k < TILE / 4; k++) {
@@ -55,12 +54,10 @@ static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale,
                 a = add_products(a, v, magnitude, broadcast(x + 4 * k));
                 b = add_products(b, v, magnitude, broadcast(y + 4 * k));
             }
-            scale_add(w, r, a, *scale, acc);
+            scale_add(w, r, a, scale[t], acc);
             if (two)
-                scale_add(w, r, b, *e, acc + TILE);
+                scale_add(w, r, b, scale[t + 1], acc + TILE);
         }
-        x += 2 * pitch;
-        scale = (const float *)(const void *)((const char *)e + pitch);
     }
 }
 

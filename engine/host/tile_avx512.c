@@ -23,7 +23,7 @@ INLINE vf v_fma(vf a, vf b, vf c)
 
 // tokens x 16 rows from r on.
 INLINE void half_tile(const struct tile_i8 *w, int r, const int8_t *x, const float *scale,
-                      int64_t pitch, int tokens, float *acc)
+                      int tokens, float *acc)
 {
     __m512i v[TILE / 4], offset = _mm512_setzero_si512();
     const __m512i sign = _mm512_set1_epi8((char)0x80);
@@ -32,26 +32,24 @@ INLINE void half_tile(const struct tile_i8 *w, int r, const int8_t *x, const flo
         offset = _mm512_dpbusd_epi32(offset, sign, v[k]); // 128 unsigned times w
     }
     __m512 d = _mm512_loadu_ps(w->scale + r);
-    for (int t = 0; t < tokens; t++, acc += TILE) {
+    for (int t = 0; t < tokens; t++, x += TILE, acc += TILE) {
         __m512i sum = _mm512_sub_epi32(_mm512_setzero_si512(), offset);
         for (int k = 0; k < TILE / 4; k++) {
             int32_t four;
             memcpy(&four, x + 4 * k, sizeof four);
             sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(_mm512_set1_epi32(four), sign), v[k]);
         }
-        __m512 scaled = _mm512_mul_ps(d, _mm512_set1_ps(*scale));
+        __m512 scaled = _mm512_mul_ps(d, _mm512_set1_ps(scale[t]));
         __m512 out = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scaled, _mm512_loadu_ps(acc + r));
         _mm512_storeu_ps(acc + r, out);
-        x += pitch;
-        scale = (const float *)(const void *)((const char *)scale + pitch);
     }
 }
 
-static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
-                   int tokens, float *acc)
+static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
+                   float *acc)
 {
-    half_tile(w, 0, x, scale, pitch, tokens, acc);
-    half_tile(w, 16, x, scale, pitch, tokens, acc);
+    half_tile(w, 0, x, scale, tokens, acc);
+    half_tile(w, 16, x, scale, tokens, acc);
 }
 
 static const struct tile_kernels table = {"avx512", run_f32, run_i8};

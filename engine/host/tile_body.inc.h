@@ -53,20 +53,15 @@ INLINE void stripe1(const struct tile_f32 *w, int r, const float *x, float *acc)
     v_add_to(acc + 2 * V_W, a2), v_add_to(acc + 3 * V_W, a3);
 }
 
-static void run_f32(const struct tile_f32 *w, const float *x, int64_t pitch, int tokens, float *acc)
+static void run_f32(const struct tile_f32 *w, const float *x, int tokens, float *acc)
 {
-    const float *next = x;
     int t = 0;
-    for (; t + 2 <= tokens; t += 2, acc += 2 * TILE) {
-        x = next;
-        const float *y = (const float *)(const void *)((const char *)x + pitch);
+    for (; t + 2 <= tokens; t += 2)
         for (int r = 0; r < TILE; r += 4 * V_W)
-            stripe2(w, r, x, y, acc);
-        next = (const float *)(const void *)((const char *)y + pitch);
-    }
+            stripe2(w, r, x + t * TILE, x + (t + 1) * TILE, acc + t * TILE);
     if (t < tokens)
         for (int r = 0; r < TILE; r += 4 * V_W)
-            stripe1(w, r, next, acc);
+            stripe1(w, r, x + t * TILE, acc + t * TILE);
 }
 
 #endif

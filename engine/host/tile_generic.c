@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The generic tile kernels: vectors of 4 floats and plain integer loops. They exist always, and the
-// others are checked against them.
+// The generic tile kernels: vectors of 4 floats. They exist always, and the others are checked
+// against them.
 #include "engine/host/tile.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -15,18 +15,22 @@ INLINE vf v_fma(vf a, vf b, vf c)
 
 #include "engine/host/tile_body.inc.h"
 
-static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
-                   int tokens, float *acc)
+// Integers as floats: the products of a tile sum up to less than 2^20, so F32 holds them exactly,
+// and a machine without integer products of bytes does not need any.
+static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
+                   float *acc)
 {
-    for (int t = 0; t < tokens; t++, acc += TILE) {
-        int32_t sum[TILE] = {0};
-        for (int k = 0; k < TILE; k++)
-            for (int r = 0; r < TILE; r++)
-                sum[r] += w->q[k / 4][r][k % 4] * x[k];
+    struct tile_f32 whole;
+    for (int k = 0; k < TILE; k++)
         for (int r = 0; r < TILE; r++)
-            acc[r] += (float)sum[r] * (w->scale[r] * *scale);
-        x += pitch;
-        scale = (const float *)(const void *)((const char *)scale + pitch);
+            whole.w[k][r] = w->q[k / 4][r][k % 4];
+    for (int t = 0; t < tokens; t++, x += TILE, acc += TILE) {
+        float sum[TILE] = {0}, value[TILE];
+        for (int k = 0; k < TILE; k++)
+            value[k] = x[k];
+        run_f32(&whole, value, 1, sum);
+        for (int r = 0; r < TILE; r++)
+            acc[r] += sum[r] * (w->scale[r] * scale[t]);
     }
 }
 

@@ -9,7 +9,8 @@
 //   weight-streamed    one tile of 32 tokens stays; all weights stream past it, once per token tile
 //
 // Per output element both add the same products in the same order along k, so the numbers are equal
-// to the bit. Tokens up to n that the task does not have are zeros, and are multiplied all the same.
+// to the bit. Tokens up to n that the task does not have are zeros, and are multiplied all the
+// same.
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,9 @@ static int64_t round_up(int64_t v, int64_t to)
     return (v + to - 1) / to * to;
 }
 
-static int64_t x_pitch(int k)
+static int64_t k_tiles(int k)
 {
-    return round_up(k, TILE) * 4;
+    return (k + TILE - 1) / TILE;
 }
 
 static int block_of(const struct static_graph *g)
@@ -33,7 +34,15 @@ static int block_of(const struct static_graph *g)
 
 int64_t tile_graph_bytes(const struct static_graph *g)
 {
-    return block_of(g) * (x_pitch(g->op->k) + TILE * 4);
+    int64_t n = block_of(g), tiles = k_tiles(g->op->k);
+    return n * tiles * TILE * 4 + n * tiles * 4 + act_q8_bytes(g->op->k) + n * TILE * 4;
+}
+
+// Touched now, so that the first run pays no page faults.
+static void *zeroed(int64_t bytes)
+{
+    void *p = aligned_alloc(64, (size_t)round_up(bytes, 64));
+    return p ? memset(p, 0, (size_t)bytes) : NULL;
 }
 
 struct tile_graph *tile_graph_create(const struct static_graph *s, struct err *e)
@@ -50,13 +59,13 @@ struct tile_graph *tile_graph_create(const struct static_graph *s, struct err *e
     g->order = s->order;
     g->block = block_of(s);
     g->bytes = tile_graph_bytes(s);
-    g->x = aligned_alloc(64, (size_t)round_up(g->block * x_pitch(g->k), 64));
-    g->acc = aligned_alloc(64, (size_t)round_up(g->block * TILE * 4, 64));
-    if (!g->x || !g->acc)
+    int64_t tiles = k_tiles(g->k) * g->block;
+    g->x = zeroed(tiles * TILE * 4);
+    g->scale = zeroed(tiles * 4);
+    g->row = zeroed(act_q8_bytes(g->k));
+    g->acc = zeroed(g->block * TILE * 4);
+    if (!g->x || !g->scale || !g->row || !g->acc)
         goto no_memory;
-    // Touched now, so that the first run pays no page faults. Columns behind k stay zero.
-    memset(g->x, 0, (size_t)(g->block * x_pitch(g->k)));
-    memset(g->acc, 0, (size_t)g->block * TILE * 4);
     return g;
 no_memory:
     tile_graph_destroy(g);
@@ -69,6 +78,8 @@ void tile_graph_destroy(struct tile_graph *g)
     if (!g)
         return;
     free(g->x);
+    free(g->scale);
+    free(g->row);
     free(g->acc);
     free(g);
 }
@@ -76,7 +87,8 @@ void tile_graph_destroy(struct tile_graph *g)
 bool tile_graph_is(const struct tile_graph *g, const struct static_graph *s)
 {
     return g->m == s->op->m && g->k == s->op->k && g->m0 == s->m0 && g->m1 == s->m1 &&
-           g->n == s->n && g->order == s->order && !strncmp(g->name, s->op->name, sizeof g->name - 1);
+           g->n == s->n && g->order == s->order &&
+           !strncmp(g->name, s->op->name, sizeof g->name - 1);
 }
 
 struct run {
@@ -84,32 +96,42 @@ struct run {
     const struct cpu_kernels *vector;
     const struct tile_graph *g;
     const struct task *t;
-    int n;         // first token of the block, relative to t->n0
-    int tokens;    // of the block, padding included
-    int real;      // of them, those that the task has
-    int form;      // what g->x holds: 0 F32, 1 int8, -1 nothing yet
-    int64_t pitch; // bytes per activation row in g->x
+    int n;      // first token of the block, relative to t->n0
+    int tokens; // of the block, padding included
+    int real;   // of them, those that the task has
+    int form;   // what g->x holds: 0 F32, 1 int8, -1 nothing yet
 };
 
-// Brings the block's activations in, in the form that the weight needs.
+// Brings the block's activations in, in tile order and in the form that the weight needs. Padding
+// and columns behind k are zeros.
 static void bring_in(struct run *r, bool int8)
 {
     const struct task *t = r->t;
     int k = r->g->k;
+    int64_t step = (int64_t)r->tokens * TILE; // values from a tile to the next along k
     if (r->form == (int)int8)
         return;
     r->form = int8;
-    r->pitch = int8 ? act_q8_bytes(k) : x_pitch(k);
     for (int i = 0; i < r->tokens; i++) {
-        char *row = r->g->x + i * r->pitch;
-        if (i >= r->real)
-            memset(row, 0, (size_t)r->pitch);
-        else if (int8)
-            r->vector->quantise(exec_row(t->in, t->n0 + r->n + i), k, row);
-        else
-            memcpy(row, exec_row(t->in, t->n0 + r->n + i), (size_t)k * 4);
-        if (!int8 && i < r->real)
-            memset(row + (int64_t)k * 4, 0, (size_t)(r->pitch - (int64_t)k * 4));
+        const float *x = i < r->real ? exec_row(t->in, t->n0 + r->n + i) : NULL;
+        const float *scale = act_q8_scales(r->g->row, k);
+        if (int8 && x)
+            r->vector->quantise(x, k, r->g->row);
+        for (int kt = 0; kt < k_tiles(k); kt++) {
+            int n = k - kt * TILE < TILE ? k - kt * TILE : TILE;
+            int8_t *q = (int8_t *)r->g->x + kt * step + i * TILE;
+            float *f = (float *)r->g->x + kt * step + i * TILE;
+            if (int8 && x)
+                memcpy(q, r->g->row + kt * TILE, TILE);
+            else if (int8)
+                memset(q, 0, TILE);
+            else if (x)
+                memcpy(f, x + kt * TILE, (size_t)n * 4);
+            if (!int8)
+                memset(x ? f + n : f, 0, (size_t)(x ? TILE - n : TILE) * 4);
+            if (int8)
+                r->g->scale[kt * r->tokens + i] = x ? scale[kt] : 0;
+        }
     }
 }
 
@@ -119,18 +141,15 @@ static void row_of_tiles(const struct run *r, const struct packed *p, int64_t ti
     const struct tile_graph *g = r->g;
     const void *tiles = p->row[tile].tiles;
     memset(g->acc, 0, (size_t)r->tokens * TILE * 4);
-    for (int kt = 0; kt < p->k_tiles; kt++)
-        for (int t = 0; t < r->tokens; t += TILE) {
-            int n = r->tokens - t < TILE ? r->tokens - t : TILE;
-            const char *x = g->x + t * r->pitch;
-            if (p->int8)
-                r->k->i8((const struct tile_i8 *)tiles + kt, (const int8_t *)x + kt * TILE,
-                         act_q8_scales(x, g->k) + kt, r->pitch, n, g->acc + t * TILE);
-            else
-                r->k->f32((const struct tile_f32 *)tiles + kt,
-                          (const float *)(const void *)x + kt * TILE, r->pitch, n,
-                          g->acc + t * TILE);
-        }
+    for (int kt = 0; kt < p->k_tiles; kt++) {
+        int64_t at = (int64_t)kt * r->tokens;
+        if (p->int8)
+            r->k->i8((const struct tile_i8 *)tiles + kt, (const int8_t *)g->x + at * TILE,
+                     g->scale + at, r->tokens, g->acc);
+        else
+            r->k->f32((const struct tile_f32 *)tiles + kt, (const float *)g->x + at * TILE,
+                      r->tokens, g->acc);
+    }
 }
 
 static void run_segment(struct run *r, const struct packed *p, const struct segment *s)

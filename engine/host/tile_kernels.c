@@ -28,10 +28,8 @@ int tile_self_check(struct tile_kernels *k)
     _Alignas(64) struct tile_f32 f;
     _Alignas(64) struct tile_i8 q;
     _Alignas(64) float x[TOKENS][TILE], want[TOKENS][TILE], got[TOKENS][TILE];
-    _Alignas(64) struct {
-        int8_t q[TILE];
-        float scale[8];
-    } a[TOKENS];
+    int8_t a[TOKENS][TILE];
+    float scale[TOKENS];
     uint32_t seed = 7;
     int replaced = 0;
     for (int i = 0; i < TILE; i++) {
@@ -44,24 +42,24 @@ int tile_self_check(struct tile_kernels *k)
     q.q[0][0][0] = -128; // what the largest magnitudes do to 16-bit sums
     q.q[0][0][1] = -128;
     for (int t = 0; t < TOKENS; t++) {
-        a[t].scale[0] = noise(&seed) * 0.01f;
+        scale[t] = noise(&seed) * 0.01f;
         for (int j = 0; j < TILE; j++) {
             x[t][j] = noise(&seed);
-            a[t].q[j] = (int8_t)(noise(&seed) * 127);
+            a[t][j] = (int8_t)(noise(&seed) * 127);
             want[t][j] = got[t][j] = noise(&seed);
         }
-        a[t].q[0] = a[t].q[1] = t % 2 ? 127 : -127;
+        a[t][0] = a[t][1] = t % 2 ? 127 : -127;
     }
-    tile_generic.f32(&f, x[0], sizeof x[0], TOKENS, want[0]);
-    k->f32(&f, x[0], sizeof x[0], TOKENS, got[0]);
+    tile_generic.f32(&f, x[0], TOKENS, want[0]);
+    k->f32(&f, x[0], TOKENS, got[0]);
     if (!near(got[0], want[0], TOKENS * TILE)) {
         log_warn("tile kernel f32 of %s disagrees with the generic one and is not used", k->name);
         k->f32 = tile_generic.f32;
         replaced++;
     }
     memcpy(got, want, sizeof got);
-    tile_generic.i8(&q, a[0].q, a[0].scale, sizeof a[0], TOKENS, want[0]);
-    k->i8(&q, a[0].q, a[0].scale, sizeof a[0], TOKENS, got[0]);
+    tile_generic.i8(&q, a[0], scale, TOKENS, want[0]);
+    k->i8(&q, a[0], scale, TOKENS, got[0]);
     if (!near(got[0], want[0], TOKENS * TILE)) {
         log_warn("tile kernel i8 of %s disagrees with the generic one and is not used", k->name);
         k->i8 = tile_generic.i8;
@@ -72,7 +70,8 @@ int tile_self_check(struct tile_kernels *k)
 
 int tile_select(enum tile_isa isa, struct tile_kernels *out, struct err *e)
 {
-    static const char *const name[] = {"auto", "generic", "avx2", "avx512 (with VNNI)", "amx", "neon"};
+    static const char *const name[] = {"auto", "generic", "avx2", "avx512 (with VNNI)",
+                                       "amx",  "neon"};
     const struct cpu_features *f = cpu_features();
     // Best first. AMX needs the permission of the kernel, asked for only when it would be used.
     const struct {
@@ -95,5 +94,6 @@ int tile_select(enum tile_isa isa, struct tile_kernels *out, struct err *e)
             tile_self_check(out);
         return 0;
     }
-    return err_at(e, ERR_UNSUPPORTED, NULL, 0, "isa", "this machine does not execute %s", name[isa]);
+    return err_at(e, ERR_UNSUPPORTED, NULL, 0, "isa", "this machine does not execute %s",
+                  name[isa]);
 }

@@ -21,10 +21,10 @@ INLINE vf v_fma(vf a, vf b, vf c)
 #include "engine/host/tile_body.inc.h"
 
 #ifdef __ARM_FEATURE_DOTPROD
-static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
-                   int tokens, float *acc)
+static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
+                   float *acc)
 {
-    for (int t = 0; t < tokens; t++, acc += TILE) {
+    for (int t = 0; t < tokens; t++, x += TILE, acc += TILE) {
         int8x16_t x0 = vld1q_s8(x), x1 = vld1q_s8(x + 16);
         for (int r = 0; r < TILE; r += 4) {
             int32x4_t sum = vdupq_n_s32(0);
@@ -36,18 +36,16 @@ static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale,
             sum = vdotq_laneq_s32(sum, vld1q_s8(w->q[5][r]), x1, 1);
             sum = vdotq_laneq_s32(sum, vld1q_s8(w->q[6][r]), x1, 2);
             sum = vdotq_laneq_s32(sum, vld1q_s8(w->q[7][r]), x1, 3);
-            float32x4_t d = vmulq_n_f32(vld1q_f32(w->scale + r), *scale);
+            float32x4_t d = vmulq_n_f32(vld1q_f32(w->scale + r), scale[t]);
             vst1q_f32(acc + r, vfmaq_f32(vld1q_f32(acc + r), vcvtq_f32_s32(sum), d));
         }
-        x += pitch;
-        scale = (const float *)(const void *)((const char *)scale + pitch);
     }
 }
 #else
-static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int64_t pitch,
-                   int tokens, float *acc)
+static void run_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
+                   float *acc)
 {
-    tile_generic.i8(w, x, scale, pitch, tokens, acc);
+    tile_generic.i8(w, x, scale, tokens, acc);
 }
 #endif
 

@@ -15,7 +15,7 @@ struct store {
     pthread_mutex_t lock;
     struct packed **tensor; // by id; NULL: nothing loaded
     uint32_t n;
-    bool exact;             // F32 tiles for every encoding
+    bool exact; // F32 tiles for every encoding
     int64_t *resident, limit;
 };
 

@@ -7,7 +7,11 @@
 // therefore takes as many whole turns as pass until something can have changed, the next event; a
 // loop that polls a flag leaves at the same turn as if each had been simulated.
 //
-// Source of the granularity: arXiv 2501.14794 sec. 4.3. Invariant: asleep <= now.
+// The core may be a big, a middle or a little one: its own work (submissions, polling turns,
+// waking) takes longer on a smaller core, at less power.
+//
+// Source of the granularity: arXiv 2501.14794 sec. 4.3. Invariant: the classes' times add up to
+// now, and no class was asleep for longer than it was used.
 #include "models/soc/control.h"
 
 #define ROW(field, kind, u, lo, hi, text)                                                          \
@@ -20,18 +24,44 @@ const struct conf_row control_rows[] = {
     ROW(granularity, CONF_INT, UNIT_TIME, 1, 1e12, "sleeps are rounded up to a multiple of this"),
     ROW(wake, CONF_INT, UNIT_TIME, 0, 1e12, "from the end of a sleep to the first instruction"),
     ROW(pause, CONF_INT, UNIT_TIME, 1e3, 1e9, "one turn of a polling loop on a flag word"),
+    ROW(slow_middle, CONF_REAL, UNIT_NONE, 1, 100, "times on a middle core, relative to a big one"),
+    ROW(slow_little, CONF_REAL, UNIT_NONE, 1, 100, "times on a little core, relative to a big one"),
 };
 const size_t control_n_rows = sizeof control_rows / sizeof control_rows[0];
 
 void control_init(struct control *c, const struct control_params *p, struct sim *s)
 {
-    *c = (struct control){.p = *p, .sim = s};
+    *c = (struct control){.p = *p, .sim = s, .core = CORE_BIG, .slow = 1};
+}
+
+void control_place(struct control *c, enum core_class core)
+{
+    core = core == CORE_ANY ? CORE_BIG : core;
+    c->spent[c->core] += sim_now(c->sim) - c->since;
+    c->since = sim_now(c->sim);
+    c->core = core;
+    c->slow = core == CORE_LITTLE ? c->p.slow_little : core == CORE_MIDDLE ? c->p.slow_middle : 1;
+}
+
+int64_t control_spent(const struct control *c, enum core_class core)
+{
+    return c->spent[core] + (core == c->core ? sim_now(c->sim) - c->since : 0);
+}
+
+static int64_t here(const struct control *c, int64_t ps)
+{
+    return c->core == CORE_BIG ? ps : (int64_t)((double)ps * c->slow);
+}
+
+static void pass(struct control *c, int64_t ps)
+{
+    if (ps > 0)
+        sim_run_until(c->sim, sim_now(c->sim) + ps);
 }
 
 void control_work(struct control *c, int64_t ps)
 {
-    if (ps > 0)
-        sim_run_until(c->sim, sim_now(c->sim) + ps);
+    pass(c, here(c, ps));
 }
 
 void control_sleep(struct control *c, int64_t ps)
@@ -39,23 +69,23 @@ void control_sleep(struct control *c, int64_t ps)
     if (ps <= 0)
         return;
     int64_t g = c->p.granularity, nap = (ps + g - 1) / g * g;
-    control_work(c, nap);
-    c->asleep += nap;
+    pass(c, nap);
+    c->asleep[c->core] += nap;
     control_work(c, c->p.wake);
 }
 
 void control_pause(struct control *c)
 {
-    int64_t next = sim_next(c->sim), turn = c->p.pause, turns = 1;
+    int64_t next = sim_next(c->sim), turn = here(c, c->p.pause), turns = 1;
     if (next != SIM_NEVER && next > sim_now(c->sim))
         turns = (next - sim_now(c->sim) + turn - 1) / turn;
-    control_work(c, turns * turn);
+    pass(c, turns * turn);
 }
 
 bool control_step(struct control *c)
 {
     int64_t before = sim_now(c->sim);
     bool any = sim_step(c->sim);
-    c->asleep += sim_now(c->sim) - before;
+    c->asleep[c->core] += sim_now(c->sim) - before;
     return any;
 }

@@ -4,12 +4,15 @@
 #define MODELS_SOC_CONTROL_H
 
 #include "base/conf.h"
+#include "engine/machine.h"
 #include "sim/sim.h"
 
 struct control_params {
     int64_t granularity; // ps: sleeps are rounded up to a multiple
     int64_t wake;        // ps: from the timer to the first instruction
     int64_t pause;       // ps: one turn of a polling loop on a flag word
+    double slow_middle;  // times on a middle core over those on a big one
+    double slow_little;  // the same for a little core
 };
 extern const struct conf_row control_rows[];
 extern const size_t control_n_rows;
@@ -17,7 +20,11 @@ extern const size_t control_n_rows;
 struct control {
     struct control_params p;
     struct sim *sim;
-    int64_t asleep; // ps, since the reset
+    enum core_class core;         // where it runs now; CORE_ANY counts as a big core
+    double slow;                  // of this core
+    int64_t since;                // ps: start on this core
+    int64_t spent[CORE_CLASSES];  // ps on each class, up to `since`
+    int64_t asleep[CORE_CLASSES]; // ps of these asleep
 };
 
 void control_init(struct control *c, const struct control_params *p, struct sim *s);
@@ -26,5 +33,7 @@ void control_sleep(struct control *c, int64_t ps); // at least so long
 void control_pause(struct control *c);
 // Sleeps through the next event; false when nothing is going to happen.
 bool control_step(struct control *c);
+void control_place(struct control *c, enum core_class core);
+int64_t control_spent(const struct control *c, enum core_class core); // ps up to now
 
 #endif

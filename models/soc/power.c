@@ -15,6 +15,8 @@
 const struct conf_row power_rows[] = {
     ROW(rest, UNIT_POWER, 1e4, "everything that is not listed below, always"),
     ROW(control_awake, UNIT_POWER, 1e4, "the control core while it executes or polls"),
+    ROW(control_middle, UNIT_POWER, 1e4, "the same on a middle core"),
+    ROW(control_little, UNIT_POWER, 1e4, "the same on a little core"),
     ROW(control_asleep, UNIT_POWER, 1e4, "the control core while it sleeps or waits"),
     ROW(gpu_active, UNIT_POWER, 1e4, "the GPU while a task executes"),
     ROW(gpu_idle, UNIT_POWER, 1e4, "the GPU otherwise"),
@@ -34,7 +36,11 @@ static double seconds(int64_t ps)
 
 void power_energy(const struct power_params *p, const struct power_activity *a, struct energy *out)
 {
-    double now = seconds(a->now), asleep = seconds(a->asleep);
+    double now = seconds(a->now);
+    const double awake[CORE_CLASSES] = {[CORE_ANY] = p->control_awake,
+                                        [CORE_BIG] = p->control_awake,
+                                        [CORE_MIDDLE] = p->control_middle,
+                                        [CORE_LITTLE] = p->control_little};
     *out = (struct energy){0};
     for (int i = 0; i < a->n_devices; i++) {
         double active = 0, idle = 0, busy = seconds(a->device[i].busy);
@@ -53,7 +59,11 @@ void power_energy(const struct power_params *p, const struct power_activity *a, 
         out->device[i] = active * busy + idle * (now - busy);
         out->total += out->device[i];
     }
-    out->control = p->control_awake * (now - asleep) + p->control_asleep * asleep;
+    for (int i = 0; i < CORE_CLASSES; i++) {
+        assert(a->asleep[i] <= a->spent[i]);
+        out->control += awake[i] * seconds(a->spent[i] - a->asleep[i]) +
+                        p->control_asleep * seconds(a->asleep[i]);
+    }
     out->dram = p->dram_static * now + p->dram_byte * a->bytes;
     out->rest = p->rest * now;
     out->total += out->control + out->dram + out->rest;

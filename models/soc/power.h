@@ -6,21 +6,24 @@
 #include "engine/machine.h"
 
 struct power_params {
-    double rest;                          // W: what nobody else is charged for
-    double control_awake, control_asleep; // W: the control core
-    double gpu_active, gpu_idle;          // W
-    double npu_active, npu_idle;          // W
-    double cpu_active, cpu_idle;          // W: all computing cores
-    double dram_static, dram_byte;        // W, J/byte
+    double rest;                           // W: what nobody else is charged for
+    double control_awake;                  // W: the control core, a big one
+    double control_middle, control_little; // W: on a core of these classes
+    double control_asleep;                 // W: whatever the class
+    double gpu_active, gpu_idle;           // W
+    double npu_active, npu_idle;           // W
+    double cpu_active, cpu_idle;           // W: all computing cores
+    double dram_static, dram_byte;         // W, J/byte
 };
 extern const struct conf_row power_rows[];
 extern const size_t power_n_rows;
 
 // What the components did since the reset.
 struct power_activity {
-    int64_t now;    // ps elapsed
-    int64_t asleep; // ps, the control core
-    double bytes;   // moved by the DRAM
+    int64_t now;                  // ps elapsed
+    int64_t spent[CORE_CLASSES];  // ps of the control plane on each class of cores
+    int64_t asleep[CORE_CLASSES]; // ps of these asleep
+    double bytes;                 // moved by the DRAM
     int n_devices;
     struct {
         enum device_kind kind;

@@ -132,6 +132,11 @@ static void pause_once(struct machine *m)
     control_pause(&soc_of(m)->control);
 }
 
+static void place(struct machine *m, enum core_class core)
+{
+    control_place(&soc_of(m)->control, core);
+}
+
 static uint64_t flag(struct machine *m, int device)
 {
     return agent_at(m, device)->completed;
@@ -167,10 +172,13 @@ static void energy(struct machine *m, struct energy *out)
     struct soc *s = soc_of(m);
     struct power_activity a = {
         .now = now(m),
-        .asleep = s->control.asleep,
         .bytes = dram_moved(&s->dram),
         .n_devices = m->n_devices,
     };
+    for (int i = 0; i < CORE_CLASSES; i++) {
+        a.spent[i] = control_spent(&s->control, (enum core_class)i);
+        a.asleep[i] = s->control.asleep[i];
+    }
     for (int i = 0; i < m->n_devices; i++) {
         a.device[i].kind = m->device[i]->caps.kind;
         a.device[i].busy = agent_busy(agent_at(m, i));
@@ -211,6 +219,7 @@ static const struct machine_ops ops = {
     .now = now,
     .sleep = sleep_for,
     .pause = pause_once,
+    .place = place,
     .flag = flag,
     .alloc = alloc,
     .free = free_buffer,

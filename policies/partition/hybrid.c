@@ -59,7 +59,11 @@ static int choose(const struct op *op, int n, const struct machine_desc *d,
     }
     bool use_pad = tp >= 0 && (tr < 0 || tp < tr);
     *ps = use_pad ? tp : tr;
-    *out = *ps >= 0 ? (use_pad ? pad : rest) : split_flexible(op);
+    if (*ps < 0 &&
+        o->share > 0) // asked for, and the table knows nothing: the first that is possible
+        use_pad = pad.covered == n;
+    const struct split *s = use_pad ? &pad : &rest;
+    *out = s->covered && (*ps >= 0 || o->share > 0) ? *s : split_flexible(op);
     return 0;
 }
 

@@ -43,7 +43,10 @@ static int choose(const struct op *op, int n, const struct machine_desc *d,
         return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
                       "policy template: %d tokens fit no standard size", n);
     // Rows: the NPU gets the last ones, in whole tiles.
-    out->cut = op->m - (int)(o->npu_share * op->m) / tile * tile;
+    int tiles = (op->m + tile - 1) / tile;
+    out->cut = (int)((1 - o->npu_share) * tiles + 0.5) * tile;
+    if (out->cut > op->m) // the last tile may be a part of one
+        out->cut = op->m;
     // What the table predicts for it, for `partita sim --plan` and sleeping schemes.
     struct split_cost t;
     *ps = split_estimate(c, d, w, op, n, out, &t) ? split_total(c, w, op, n, out, &t) : -1;

@@ -93,7 +93,7 @@ bool split_cover_pad(const struct device_caps *npu, const struct conf_int_list *
 {
     int size[DEVICE_MAX_SIZES], count = allowed(npu, sizes, size);
     s->covered = s->n_graphs = 0;
-    if (!count)
+    if (!count || (size[count - 1] == 1 && n > 1)) // a prompt is not fed token by token
         return false;
     int largest = size[count - 1];
     while (n - s->covered > largest) {
@@ -185,12 +185,16 @@ double split_balance(const struct cost_table *c, const struct machine_desc *d,
     int tile = d->device[w->npu].tile > 1 ? d->device[w->npu].tile : 1;
     struct split best = *s;
     double best_time = -1;
-    bool fixed = share > 0 && share < 1;
-    for (int i = 1; i < (fixed ? 2 : parts); i++) {
+    if (share > 0) { // asked for: done even if the table knows nothing about it
+        struct split_cost t;
+        int cut = (int)(share * op->m / tile + 0.5) * tile;
+        s->cut = cut < op->m ? cut : op->m;
+        return split_estimate(c, d, w, op, n, s, &t) ? split_total(c, w, op, n, s, &t) : -1;
+    }
+    for (int i = 1; i < parts; i++) {
         struct split try = *s;
         struct split_cost t;
-        double part = fixed ? share : (double)i / parts;
-        try.cut = (int)(part * op->m / tile + 0.5) * tile;
+        try.cut = (int)((double)i / parts * op->m / tile + 0.5) * tile;
         if (try.cut <= 0 || try.cut >= op->m)
             continue;
         if (!split_estimate(c, d, w, op, n, &try, &t))

@@ -80,9 +80,9 @@ bool split_estimate(const struct cost_table *c, const struct machine_desc *d,
 // max of the two, slower together when memory-bound (one token), plus the hand-overs.
 double split_total(const struct cost_table *c, const struct partners *w, const struct op *op, int n,
                    const struct split *s, const struct split_cost *t);
-// Moves the cut to the best multiple of 1/parts of the rows (0 and 1 excluded), or to `share` of
-// the rows for the flexible partner when share is in (0, 1). Returns the total, negative when
-// unknown.
+// Moves the cut to the best multiple of 1/parts of the rows (0 and 1 excluded), or, when share > 0,
+// to `share` of the rows for the flexible partner, in whole tiles. Returns the total, negative when
+// unknown: then the cut is where it was, or at the share that was asked for.
 double split_balance(const struct cost_table *c, const struct machine_desc *d,
                      const struct partners *w, const struct op *op, int n, double share, int parts,
                      struct split *s);

@@ -42,7 +42,8 @@ static int choose(const struct op *op, int n, const struct machine_desc *d,
         return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
                       "policy weight_centric: %d tokens fit no standard size", n);
     *ps = split_balance(c, d, w, op, n, o->share, (int)o->parts, out);
-    if (out->cut == 0) // too few rows to cut, or an empty cost table: half and half
+    if (out->cut == 0 &&
+        o->share == 0) // too few rows to cut, or an empty cost table: half and half
         out->cut = op->m / 64 * 32;
     return 0;
 }

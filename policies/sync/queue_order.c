@@ -12,6 +12,7 @@
 
 struct options {
     int64_t ask;
+    int core;
 };
 
 static const struct conf_row rows[] = {
@@ -22,6 +23,7 @@ static const struct conf_row rows[] = {
      .max = 1e12,
      .doc = "turns of the polling loop after which the driver is asked whether the device lives",
      .offset = offsetof(struct options, ask)},
+    SYNC_CORE_ROW(struct options),
 };
 
 static int offered(const struct machine_desc *d, const void *options, struct err *e)
@@ -34,6 +36,7 @@ static int join(struct machine *m, const void *options, const struct ticket *t, 
                 struct err *e)
 {
     const struct options *o = options;
+    sync_core(m, o->core);
     return sync_flags_poll(m, t, n, o->ask, e);
 }
 

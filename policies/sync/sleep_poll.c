@@ -13,6 +13,7 @@ struct options {
     int64_t margin;      // ps
     int64_t granularity; // ps
     int64_t ask;
+    int core;
 };
 
 static const struct conf_row rows[] = {
@@ -37,6 +38,7 @@ static const struct conf_row rows[] = {
      .max = 1e12,
      .doc = "turns of the polling loop after which the driver is asked whether the device lives",
      .offset = offsetof(struct options, ask)},
+    SYNC_CORE_ROW(struct options),
 };
 
 static int offered(const struct machine_desc *d, const void *options, struct err *e)
@@ -52,6 +54,7 @@ static int join(struct machine *m, const void *options, const struct ticket *t, 
     int64_t due = 0;
     for (int i = 0; i < n; i++)
         due = t[i].due > due ? t[i].due : due;
+    sync_core(m, o->core);
     int64_t left = due - o->margin - m->ops->now(m);
     if (left >= o->granularity && left > 0)
         m->ops->sleep(m, left);

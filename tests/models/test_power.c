@@ -15,7 +15,8 @@ static void test_hand_solved(void)
                              .dram_static = 0.5,
                              .dram_byte = 1e-10};
     struct power_activity a = {.now = 2 * PS_PER_S,
-                               .asleep = PS_PER_S / 2,
+                               .spent = {[CORE_BIG] = 2 * PS_PER_S},
+                               .asleep = {[CORE_BIG] = PS_PER_S / 2},
                                .bytes = 1e10,
                                .n_devices = 2,
                                .device = {{DEVICE_GPU, PS_PER_S}, {DEVICE_NPU, 0}}};
