@@ -135,6 +135,11 @@ demo: all
 lint: deps
 	@sh tools/lint/run.sh "$(CC)" "$(CFLAGS)"
 
+# Equal digests from gcc and clang, -O0 and -O2, one worker and three.
+.PHONY: digests
+digests: deps
+	@sh tools/digests.sh
+
 bench: $(BENCHES) $(EXE)
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
 

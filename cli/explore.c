@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// partita explore: search a space, keep every point, rank what was found.
+#include "cli/explore.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+struct explore_options {
+    struct common c;
+    struct cli_campaign_options x;
+    int top;
+    char path[512];
+};
+
+enum { KEY_SEARCH = 2200, KEY_BUDGET, KEY_TOP, KEY_SEED, KEY_JSON };
+
+static const struct argp_option options[] = {
+    {"search", KEY_SEARCH, "NAME[:OPTIONS]", 0,
+     "searcher, see partita list searchers (default exhaustive)", 0},
+    {"budget", KEY_BUDGET, "N", 0, "evaluate at most so many points", 0},
+    {"jobs", 'j', "N", 0, "worker processes (default: one per core); the result is the same", 0},
+    {"output", 'o', "FILE", 0, "CSV file (default results/new/SPACE-TIME.csv)", 0},
+    {"top", KEY_TOP, "K", 0, "show the K best (default 10; 0: all)", 0},
+    {"model", 'M', "MODEL", 0, "another model than the space's", 0},
+    {"set", 's', "KEY=VALUE", 0, "override a key of the machine's configuration", 0},
+    {"seed", KEY_SEED, "SEED", 0, "seed of the searcher (default 0)", 0},
+    {"json", KEY_JSON, 0, 0, "print the result as JSON", 0},
+    {"quiet", 'q', 0, 0, "no progress", 0},
+    {0},
+};
+
+static error_t option(int key, char *arg, struct argp_state *state)
+{
+    struct explore_options *o = state->input;
+    switch (key) {
+    case KEY_SEARCH:
+        o->x.search = arg;
+        break;
+    case KEY_BUDGET:
+        o->x.budget = cli_whole(state, "--budget", arg, 1, 1000000000);
+        break;
+    case 'j':
+        o->x.jobs = cli_whole(state, "-j", arg, 1, CAMPAIGN_MAX_JOBS);
+        break;
+    case 'o':
+        o->x.out = arg;
+        break;
+    case KEY_TOP:
+        o->top = cli_whole(state, "--top", arg, 0, 1000000);
+        break;
+    case 'M':
+        o->x.model = arg;
+        break;
+    case 's':
+        if (!strchr(arg, '='))
+            argp_error(state, "--set wants KEY=VALUE, found \"%s\"", arg);
+        if (o->c.n_set == (int)(sizeof o->c.set / sizeof o->c.set[0]))
+            argp_error(state, "too many --set");
+        o->c.set[o->c.n_set++] = arg;
+        break;
+    case KEY_SEED:
+        o->c.seed = (uint64_t)cli_whole(state, "--seed", arg, 0, INT_MAX);
+        break;
+    case KEY_JSON:
+        o->c.json = true;
+        break;
+    case 'q':
+        o->c.quiet = true;
+        break;
+    case ARGP_KEY_ARG:
+        if (o->x.space)
+            argp_error(state, "one space at a time: found \"%s\" and \"%s\"", o->x.space, arg);
+        o->x.space = arg;
+        break;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "which space? See partita list spaces");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp argp = {
+    options,
+    option,
+    "SPACE",
+    "Explores partition policies, sync schemes and SoC parameters: evaluates the points of a space "
+    "(a name from partita list spaces, or a file), writes every one to a CSV file, and ranks "
+    "them.\vCtrl-C stops cleanly and shows what was found so far. Example: partita explore quick",
+    NULL,
+    NULL,
+    NULL};
+
+// results/new/SPACE-TIME.csv, with its folders.
+static int default_path(struct explore_options *o, struct err *e)
+{
+    char stamp[32];
+    time_t now = time(NULL);
+    struct tm t;
+    const char *base = strrchr(o->x.space, '/');
+    base = base ? base + 1 : o->x.space;
+    int n = (int)strlen(base);
+    n -= n > 4 && !strcmp(base + n - 4, ".cfg") ? 4 : 0;
+    localtime_r(&now, &t);
+    strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &t);
+    snprintf(o->path, sizeof o->path, "results/new/%.*s-%s.csv", n < 200 ? n : 200, base, stamp);
+    if ((mkdir("results", 0777) < 0 && errno != EEXIST) ||
+        (mkdir("results/new", 0777) < 0 && errno != EEXIST))
+        return err_at(e, ERR_IO, "results/new", 0, NULL, "%s; give another place with -o",
+                      strerror(errno));
+    o->x.out = o->path;
+    return 0;
+}
+
+int cmd_explore(int argc, char **argv)
+{
+    struct explore_options o = {.top = 10, .x.search = "exhaustive"};
+    struct cli_campaign x;
+    struct ranking r;
+    struct err e = {0};
+    common_init(&o.c);
+    o.x.common = &o.c;
+    cli_parse(&argp, argc, argv, &o);
+    if ((!o.x.out && default_path(&o, &e) < 0) || cli_campaign_run(&o.x, &x, &e) < 0)
+        return cli_fail(&e);
+    ranking_make(x.c.row, (int)x.c.count, x.space->objective, x.space->n_objectives, &r);
+    if (o.c.json)
+        cli_ranking_json(stdout, &x, &r, o.top, &o.x);
+    else
+        cli_ranking_print(stdout, &x, &r, o.top, o.x.out);
+    int rc = x.c.interrupted ? EXIT_INTERRUPT : EXIT_OK;
+    if (rc == EXIT_OK && x.c.count && !r.n_ok)
+        rc =
+            cli_error(EXIT_DEVICE, "no point of %s can run on %s", x.space->path, x.space->machine);
+    ranking_fini(&r);
+    cli_campaign_close(&x);
+    return rc;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A campaign from the command line: what explore and validate share.
+#ifndef CLI_EXPLORE_H
+#define CLI_EXPLORE_H
+
+#include "cli/cli.h"
+#include "explore/campaign.h"
+#include "explore/ranking.h"
+#include "explore/space.h"
+
+struct cli_campaign_options {
+    const char *space;  // name or path
+    const char *search; // "NAME[:options]"
+    int64_t budget;
+    int jobs;                    // 0: one per core
+    const char *out;             // CSV file; NULL: none
+    const char *model;           // NULL: the space's
+    const struct common *common; // set, seed, quiet
+};
+
+struct cli_campaign {
+    struct space *space;
+    struct cli_factory factory;
+    struct model *model;
+    int32_t *prompt;
+    struct arena arena;
+    struct campaign c;
+};
+
+// Explores with progress on a terminal; Ctrl-C stops it cleanly (c.interrupted).
+int cli_campaign_run(const struct cli_campaign_options *o, struct cli_campaign *out, struct err *e);
+void cli_campaign_close(struct cli_campaign *x);
+
+// From now on Ctrl-C sets cli_stop; a second one ends the program.
+extern volatile sig_atomic_t cli_stop;
+void cli_catch_stop(void);
+bool cli_show_progress(const struct common *c); // standard error is a terminal
+
+// Ranked table and its explanation; `path` is the CSV file or NULL.
+void cli_ranking_print(FILE *f, const struct cli_campaign *x, const struct ranking *r, int top,
+                       const char *path);
+void cli_ranking_json(FILE *f, const struct cli_campaign *x, const struct ranking *r, int top,
+                      const struct cli_campaign_options *o);
+
+#endif

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Ordering points that have several objectives: the Pareto front, one overall score, agreement of
+// two orders.
+//
+// Values come as a matrix v[i * k + j]: point i, objective j, all minimised. An objective that no
+// point knows (NaN everywhere, such as energy on real hardware) is left out; apart from that a
+// point with a NaN counts as dominated and is ranked last.
+#ifndef EXPLORE_PARETO_H
+#define EXPLORE_PARETO_H
+
+#include <stdbool.h>
+
+// front[i]: no other point is at least as good in every objective and better in one. Equal points
+// do not dominate each other.
+void pareto_front(const double *v, int n, int k, bool *front);
+
+// score[i]: the geometric mean over the objectives of value / (best value seen). 1 is a point that
+// is best in everything; 1.2 is on average (in the sense of ratios) 20 % worse than the best seen.
+// A ratio and not a difference, so that the score does not depend on units. An objective whose best
+// is not positive is left out. NaN where the point lacks an objective.
+void pareto_score(const double *v, int n, int k, double *score);
+
+// order[r]: the point of rank r, by rising score; ties by index; NaN last.
+void pareto_rank(const double *score, int n, int *order);
+
+// The point with the least value of objective j; the first of equals; -1 when all are NaN.
+int pareto_best(const double *v, int n, int k, int j);
+
+// Kendall's tau-b of two lists: 1 the same order, 0 unrelated, -1 reversed. Pairs with a NaN in
+// either list are left out. NaN when one list is constant or fewer than two pairs are left.
+double pareto_kendall(const double *a, const double *b, int n);
+
+#endif

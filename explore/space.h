@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A search space: configs/space/NAME.cfg.
+//
+//     machine = "soc:sd8gen3";
+//     model = "llama3-8b";
+//     prompt = 256;
+//     gen = 32;
+//     objectives = ["ttft_ms", "tpot_ms", "energy_j"];
+//     policies = ( {name = "gpu_only";}, {name = "hetero_tensor"; parts = [4, 8]; margin = "5 %";}
+//     ); syncs = ( {name = "poll";}, {name = "sleep_poll"; margin = ["50 us", "100 us"];} ); soc =
+//     ( {key = "dram.efficiency"; values = ["80 %", "90 %"];} );
+//
+// An option written as an array is a parameter with those choices, as a scalar it is fixed; an
+// option that is a list itself takes `[..]` when fixed and `( [..], [..] )` as a parameter. An
+// option is a parameter only of points that use its policy (or scheme): elsewhere it is
+// SEARCH_UNUSED.
+//
+// Everything is validated when the space is loaded, so that a campaign cannot fail on a typo after
+// an hour: options by the rows of their owners, SoC keys by opening the machine once per value.
+//
+// Invariant: two different canonical points resolve to two different configurations.
+#ifndef EXPLORE_SPACE_H
+#define EXPLORE_SPACE_H
+
+#include "engine/machine.h"
+#include "explore/metrics.h"
+#include "explore/search.h"
+
+enum { SPACE_MAX_PLUGS = 48, SPACE_MAX_SOC = 16 };
+
+// In this order in every point: SoC keys, policy, its options, scheme, its options.
+enum space_kind {
+    SPACE_SOC,
+    SPACE_POLICY,
+    SPACE_POLICY_OPTION,
+    SPACE_SYNC,
+    SPACE_SYNC_OPTION,
+};
+
+struct space_param {
+    enum space_kind kind;
+    const char *name; // "dram.efficiency", "policy", "hetero_tensor.parts", "sync", ..
+    const char *key;  // the option's own name: "parts"
+    int owner;        // options: which choice of the policy (or sync) parameter has it
+    int n;            // >= 1
+    const char **choice;
+    const char *file;
+    int line;
+};
+
+// A policy or scheme of the space.
+struct space_plug {
+    const char *name;
+    const char *fixed; // "key=value,key=value" of its scalar options, or ""
+};
+
+struct space {
+    const char *path, *name; // the file; its name without folder and suffix
+    const char *machine, *model;
+    int n_prompt, n_gen;
+    int n_objectives;
+    enum metric objective[SEARCH_MAX_OBJECTIVES];
+    int n_params;
+    struct space_param param[SEARCH_MAX_PARAMS];
+    int policy_param, sync_param; // their indices in param
+    int n_policies, n_syncs;
+    struct space_plug policy[SPACE_MAX_PLUGS], sync[SPACE_MAX_PLUGS];
+    uint64_t digest; // of machine, model, lengths, objectives and all choices
+    struct conf *conf;
+    struct arena arena;
+};
+
+int space_open(const char *path, struct space **out, struct err *e);
+int space_open_text(const char *name, const char *text, struct space **out, struct err *e);
+void space_close(struct space *s);
+// Opens the machine once with each value of each SoC key; an error points into the space.
+int space_check_machine(const struct space *s, const struct machine_factory *f, struct err *e);
+// Gives an error without a place that of a key of the space ("machine", "model").
+void space_locate(const struct space *s, const char *key, struct err *e);
+
+// Number of distinct canonical points.
+int64_t space_count(const struct space *s);
+// Sets options of other policies and schemes to SEARCH_UNUSED; false: an index is out of range.
+bool space_canonical(const struct space *s, struct search_point *p);
+// The space as searchers see it.
+void space_search(const struct space *s, struct search_space *out);
+
+// A point in the words of the rest of the program.
+struct space_config {
+    const char *policy, *sync; // specs: "hetero_tensor:parts=8,margin=5 %"
+    const char *soc;           // overrides joined by "; ", or ""
+    int n_overrides;
+    const char *override[SPACE_MAX_SOC]; // "dotted.key=value"
+    const char *label;                   // "hetero_tensor:parts=8 + poll, dram.efficiency=80 %"
+    uint64_t digest; // of machine, model, lengths, overrides and every resolved option
+};
+// `p` must be canonical. Strings live in the arena.
+void space_resolve(const struct space *s, const struct search_point *p, struct arena *a,
+                   struct space_config *out);
+
+#endif

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The loop: every worker count gives the same campaign, crashes stay with their point, what was
+// reported survives the death of the program, files read back.
+#include "explore/campaign.h"
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/digest.h"
+#include "explore/evaluate.h"
+#include "explore/table.h"
+#include "tests/explore/util.h"
+
+// --- a worker that computes metrics by formula
+
+struct formula {
+    int crash_policy, crash_part; // the point that kills its worker; -1: none
+    int refuse_sync;              // infeasible points
+    int delay_us;                 // of even points, so that answers come out of order
+};
+
+static void *formula_open(const void *context)
+{
+    return (void *)(uintptr_t)context;
+}
+
+static void formula_run(void *state, const struct search_point *p, struct metrics *out)
+{
+    const struct formula *f = state;
+    metrics_init(out, METRICS_OK);
+    if (p->choice[0] == f->crash_policy && p->choice[1] == f->crash_part)
+        raise(SIGKILL);
+    if (p->choice[2] == f->refuse_sync) {
+        metrics_init(out, METRICS_INFEASIBLE);
+        snprintf(out->reason, sizeof out->reason, "refused, \"as asked\"");
+        return;
+    }
+    if (f->delay_us && (p->choice[1] + p->choice[3]) % 2 == 0)
+        usleep((useconds_t)f->delay_us);
+    out->value[METRIC_TTFT] = 100 + 10 * p->choice[0] + p->choice[1] + 0.1 * p->choice[3];
+    out->value[METRIC_TPOT] = 50 - p->choice[1];
+    out->digest = digest_bytes(DIGEST_INIT, p->choice, 4 * sizeof p->choice[0]);
+}
+
+static void formula_close(void *state)
+{
+    (void)state;
+}
+
+static const struct campaign_worker formula_worker = {formula_open, formula_run, formula_close};
+static const struct formula plain = {-2, -2, -2, 0};
+
+// Runs a campaign over `s`; the CSV text is returned when asked for (to be freed).
+static bool run(const struct space *s, const char *search, int jobs, int64_t budget,
+                const struct campaign_worker *w, const void *context, struct campaign *out,
+                char **csv)
+{
+    struct arena a;
+    struct err e = {0};
+    size_t size = 0;
+    struct campaign_request q = {
+        .space = s, .seed = 5, .budget = budget, .jobs = jobs, .worker = w, .context = context};
+    if (csv)
+        q.csv = open_memstream(csv, &size);
+    arena_init(&a);
+    bool ok = CHECK_OK(search_parse(search, &a, &q.search, &q.search_options, &e), &e) &&
+              CHECK_OK(campaign_run(&q, out, &e), &e);
+    if (q.csv)
+        fclose(q.csv);
+    arena_fini(&a);
+    return ok;
+}
+
+static void test_workers_do_not_matter(void)
+{
+    struct space *s = space_of(SMALL_SPACE);
+    const struct formula slow = {-2, -2, -2, 500};
+    static const char *const searches[] = {"exhaustive", "random", "random:budget=7"};
+    for (int i = 0; i < 3; i++) {
+        struct campaign here, one, three, again;
+        char *a, *b, *c, *d;
+        bool ok = run(s, searches[i], 0, 0, &formula_worker, &slow, &here, &a);
+        ok &= run(s, searches[i], 1, 0, &formula_worker, &slow, &one, &b);
+        ok &= run(s, searches[i], 3, 0, &formula_worker, &slow, &three, &c);
+        ok &= run(s, searches[i], 3, 0, &formula_worker, &slow, &again, &d);
+        if (!ok)
+            break;
+        CHECK_INT(here.count, i == 2 ? 7 : 12);
+        CHECK(here.digest == one.digest && one.digest == three.digest &&
+              three.digest == again.digest);
+        CHECK_STR(a, b);
+        CHECK_STR(b, c);
+        CHECK_STR(c, d);
+        CHECK_STR(here.stopped, i == 2 ? "the searcher's own budget is spent"
+                                       : "every point of the space was evaluated");
+        campaign_fini(&here);
+        campaign_fini(&one);
+        campaign_fini(&three);
+        campaign_fini(&again);
+        free(a);
+        free(b);
+        free(c);
+        free(d);
+    }
+    space_close(s);
+}
+
+static void test_budget_and_null(void)
+{
+    struct space *s = space_of(SMALL_SPACE);
+    struct campaign c;
+    if (run(s, "exhaustive", 2, 5, &formula_worker, &plain, &c, NULL)) {
+        CHECK_INT(c.count, 5);
+        CHECK_STR(c.stopped, "the budget is spent");
+        campaign_fini(&c);
+    }
+    if (run(s, "null", 2, 0, &formula_worker, &plain, &c, NULL)) {
+        CHECK_INT(c.count, 0);
+        CHECK_STR(c.stopped, "this searcher asks nothing");
+        campaign_fini(&c);
+    }
+    space_close(s);
+}
+
+// --- a searcher whose questions depend on the answers: it walks where the objective fell
+
+struct search {
+    struct search_space space;
+    struct search_point at;
+    int64_t asked, told;
+    uint64_t state;
+};
+
+static struct search *walk_open(const struct search_space *sp, const void *options, uint64_t seed)
+{
+    struct search *s = calloc(1, sizeof *s);
+    (void)options;
+    s->space = *sp;
+    s->state = seed;
+    return s;
+}
+
+static bool walk_ask(struct search *s, struct search_point *out)
+{
+    if (s->asked - s->told > 4 || s->asked == 200) // wants to hear something first
+        return false;
+    // What is asked depends on everything told so far.
+    for (int i = 0; i < s->space.n_params; i++)
+        out->choice[i] = (int)((digest_u64(s->state, (uint64_t)(s->asked * 8 + i)) >> 20) %
+                               (uint64_t)s->space.n_choices[i]);
+    s->space.canonical(s->space.user, out);
+    s->asked++;
+    return true;
+}
+
+static void walk_tell(struct search *s, const struct search_point *p, bool ok, const double *v)
+{
+    s->state = digest_u64(digest_bytes(s->state, p->choice, sizeof p->choice[0]), ok);
+    s->state = ok ? digest_f64(s->state, v[0]) : s->state;
+    s->told++;
+}
+
+static const char *walk_stopped(const struct search *s)
+{
+    (void)s;
+    return NULL;
+}
+
+static void walk_close(struct search *s)
+{
+    free(s);
+}
+
+static const struct search_ops walk = {.name = "walk",
+                                       .open = walk_open,
+                                       .ask = walk_ask,
+                                       .tell = walk_tell,
+                                       .stopped = walk_stopped,
+                                       .close = walk_close};
+
+static void test_adaptive_searcher(void)
+{
+    struct space *s = space_of(SMALL_SPACE);
+    const struct formula f = {1, 2, -2, 200}; // slow and crashing
+    uint64_t digest[3];
+    for (int i = 0; i < 3; i++) {
+        struct campaign c;
+        struct err e = {0};
+        struct campaign_request q = {.space = s,
+                                     .search = &walk,
+                                     .seed = 1,
+                                     .jobs = 1 + 2 * i,
+                                     .worker = &formula_worker,
+                                     .context = &f};
+        if (!CHECK_OK(campaign_run(&q, &c, &e), &e))
+            break;
+        CHECK_INT(c.count, 200);
+        CHECK(c.crashed > 0);
+        CHECK_STR(c.stopped, "the searcher has nothing more to ask");
+        digest[i] = c.digest;
+        campaign_fini(&c);
+    }
+    CHECK(digest[0] == digest[1] && digest[1] == digest[2]);
+    space_close(s);
+}
+
+// --- crashes, refusals, stops
+
+static void test_crash_isolation(void)
+{
+    struct space *s = space_of(SMALL_SPACE);
+    const struct formula f = {1, 1, -2, 0}; // hetero_tensor:parts=8, under all 3 schemes
+    for (int jobs = 1; jobs <= 3; jobs += 2) {
+        struct campaign c;
+        if (!run(s, "exhaustive", jobs, 0, &formula_worker, &f, &c, NULL))
+            break;
+        CHECK_INT(c.count, 12);
+        CHECK_INT(c.crashed, 3);
+        for (int i = 0; i < 12; i++) {
+            bool dies = strstr(c.row[i].policy, "parts=8") != NULL;
+            CHECK_INT(c.row[i].m.status, dies ? METRICS_CRASHED : METRICS_OK);
+            if (dies)
+                CHECK_HAS(c.row[i].m.reason, "Killed");
+        }
+        campaign_fini(&c);
+    }
+    space_close(s);
+}
+
+static void test_infeasible_and_csv(void)
+{
+    struct space *s = space_of(SMALL_SPACE);
+    const struct formula f = {-2, -2, 0, 0}; // refuses scheme driver
+    struct campaign c;
+    char *csv;
+    if (!run(s, "exhaustive", 1, 0, &formula_worker, &f, &c, &csv))
+        return;
+    CHECK_INT(c.infeasible, 4);
+    CHECK_INT(c.count, 12);
+    CHECK_HAS(csv, "point,machine,model,prompt,gen,policy,sync,soc,status,ttft_ms,tpot_ms,");
+    CHECK_HAS(csv, "reason,point_digest,digest\n");
+    CHECK_HAS(csv, "\n0,soc:sd8gen3,qwen2-1.5b,32,3,gpu_only,driver,,infeasible,,,");
+    CHECK_HAS(csv, ",\"refused, \"\"as asked\"\"\",");
+    CHECK_HAS(csv, "\n1,soc:sd8gen3,qwen2-1.5b,32,3,gpu_only,sleep_poll:margin=50 us,,ok,99,51,");
+    CHECK_HAS(csv, "\"hetero_tensor:margin=5 %,parts=4\",sleep_poll:margin=100 us,,ok,110.1,50,");
+
+    // It reads back as it was.
+    char path[512];
+    struct table t;
+    struct arena a;
+    struct err e = {0};
+    snprintf(path, sizeof path, "%s/t.csv", test_tmpdir());
+    FILE *w = fopen(path, "w");
+    fputs(csv, w);
+    fclose(w);
+    arena_init(&a);
+    if (CHECK_OK(table_read(path, &a, &t, &e), &e)) {
+        CHECK_INT(t.n, 12);
+        CHECK_STR(t.machine, "soc:sd8gen3");
+        CHECK_INT(t.n_prompt, 32);
+        CHECK_INT(t.n_gen, 3);
+        for (int i = 0; i < t.n; i++) {
+            CHECK_STR(t.row[i].policy, c.row[i].policy);
+            CHECK_STR(t.row[i].label, c.row[i].label);
+            CHECK_STR(t.row[i].m.reason, c.row[i].m.reason);
+            CHECK(t.row[i].point == c.row[i].point);
+            CHECK(metrics_digest(0, &t.row[i].m) == metrics_digest(0, &c.row[i].m));
+        }
+    }
+    arena_fini(&a);
+    campaign_fini(&c);
+    free(csv);
+    space_close(s);
+}
+
+struct stopper {
+    volatile sig_atomic_t stop;
+    int64_t at, seen;
+    bool kill;
+};
+
+static void stop_at(void *user, const struct campaign_progress *p)
+{
+    struct stopper *s = user;
+    s->seen = p->done;
+    CHECK_INT(p->total, 12);
+    CHECK(p->best != NULL);
+    if (p->done == s->at && s->kill)
+        raise(SIGKILL);
+    if (p->done == s->at)
+        s->stop = 1;
+}
+
+static void test_stop(void)
+{
+    struct space *s = space_of(SMALL_SPACE);
+    for (int jobs = 0; jobs <= 3; jobs++) {
+        struct stopper stop = {.at = 4};
+        struct campaign c;
+        struct err e = {0};
+        struct campaign_request q = {.space = s,
+                                     .jobs = jobs,
+                                     .worker = &formula_worker,
+                                     .context = &plain,
+                                     .stop = &stop.stop,
+                                     .progress = stop_at,
+                                     .user = &stop};
+        struct arena a;
+        arena_init(&a);
+        search_parse("exhaustive", &a, &q.search, &q.search_options, &e);
+        if (CHECK_OK(campaign_run(&q, &c, &e), &e)) {
+            // With several workers, later points may have been running or waiting to be told.
+            CHECK(c.count >= 4);
+            CHECK(jobs > 1 || c.count <= 5);
+            CHECK_INT(c.interrupted, c.count < 12);
+            CHECK_STR(c.stopped,
+                      c.count < 12 ? "interrupted" : "every point of the space was evaluated");
+            CHECK_INT(c.count, stop.seen);
+            campaign_fini(&c);
+        }
+        arena_fini(&a);
+    }
+    space_close(s);
+}
+
+static void test_killed_loses_nothing(void)
+{
+    struct space *s = space_of(SMALL_SPACE);
+    char path[512];
+    snprintf(path, sizeof path, "%s/killed.csv", test_tmpdir());
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct stopper stop = {.at = 6, .kill = true};
+        struct campaign c;
+        struct err e;
+        struct arena a;
+        struct campaign_request q = {.space = s,
+                                     .jobs = 2,
+                                     .worker = &formula_worker,
+                                     .context = &plain,
+                                     .csv = fopen(path, "w"),
+                                     .progress = stop_at,
+                                     .user = &stop};
+        arena_init(&a);
+        search_parse("exhaustive", &a, &q.search, &q.search_options, &e);
+        campaign_run(&q, &c, &e);
+        _exit(1);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    struct table t;
+    struct arena a;
+    struct err e = {0};
+    arena_init(&a);
+    if (CHECK_OK(table_read(path, &a, &t, &e), &e))
+        CHECK_INT(t.n, 6);
+    arena_fini(&a);
+    space_close(s);
+}
+
+static void test_disk_full(void)
+{
+    struct space *s = space_of(SMALL_SPACE);
+    struct campaign c;
+    struct err e = {0};
+    struct arena a;
+    struct campaign_request q = {.space = s, .worker = &formula_worker, .context = &plain};
+    q.csv = fopen("/dev/full", "w");
+    if (!q.csv) {
+        test_skip("no /dev/full");
+        space_close(s);
+        return;
+    }
+    arena_init(&a);
+    search_parse("exhaustive", &a, &q.search, &q.search_options, &e);
+    CHECK_INT(campaign_run(&q, &c, &e), ERR_IO);
+    CHECK_HAS(e.msg, "cannot write the results: No space left on device");
+    fclose(q.csv);
+    arena_fini(&a);
+    space_close(s);
+}
+
+static void test_bad_tables(void)
+{
+    static const struct {
+        const char *text, *says;
+        int line;
+    } bad[] = {
+        {"", "empty file", 0},
+        {"a,b\n1,2\n", "no such column", 1},
+        {"model,prompt,gen,policy,sync,status\n", "no rows", 1},
+        {"model,prompt,gen,policy,sync,status\nm,1,2,p,s,ok,9\n", "another number of columns", 2},
+        {"model,prompt,gen,policy,sync,status\nm,1,2,p,s,fine\n", "found \"fine\"", 2},
+        {"model,prompt,gen,policy,sync,status\nm,0,2,p,s,ok\n", "whole number", 2},
+        {"model,prompt,gen,policy,sync,status\nm,1,2x,p,s,ok\n", "whole number", 2},
+        {"model,prompt,gen,policy,sync,status,ttft_ms\nm,1,2,p,s,ok,1\nm,1,2,p,s,ok,fast\n",
+         "found \"fast\"", 3},
+        {"model,prompt,gen,policy,sync,status\nm,1,2,\"p,s,ok\n", "quoted field", 2},
+    };
+    char path[512];
+    snprintf(path, sizeof path, "%s/bad.csv", test_tmpdir());
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct table t;
+        struct arena a;
+        struct err e = {0};
+        FILE *f = fopen(path, "w");
+        fputs(bad[i].text, f);
+        fclose(f);
+        arena_init(&a);
+        CHECK(table_read(path, &a, &t, &e) < 0);
+        CHECK_HAS(e.msg, bad[i].says);
+        CHECK_INT(e.line, bad[i].line);
+        CHECK_STR(e.file, path);
+        arena_fini(&a);
+    }
+}
+
+// --- real evaluations on the simulated SoC
+
+static void test_evaluated(void)
+{
+    struct space *s =
+        space_of(SMALL_SPACE "soc = ({key = \"npu.arch.arrays\"; values = [4, 8];});");
+    struct model *m = small_model();
+    struct test_factory f = test_factory();
+    struct evaluate_context c = {.space = s, .factory = &f.base, .model = m};
+    struct campaign one, three, mixed;
+    if (!run(s, "exhaustive", 0, 0, &evaluate_worker, &c, &one, NULL) ||
+        !run(s, "exhaustive", 3, 0, &evaluate_worker, &c, &three, NULL) ||
+        !run(s, "random", 1, 0, &evaluate_worker, &c, &mixed, NULL))
+        return;
+    CHECK_INT(one.count, 24);
+    CHECK_INT(one.infeasible + one.crashed, 0);
+    CHECK(one.digest == three.digest);
+    CHECK_INT(f.opened, 2); // one machine per set of overrides in this process
+    // Metrics belong to the point, whatever was evaluated before it.
+    for (int i = 0; i < 24; i++)
+        for (int j = 0; j < 24; j++)
+            if (one.row[i].point == mixed.row[j].point)
+                CHECK(metrics_digest(0, &one.row[i].m) == metrics_digest(0, &mixed.row[j].m));
+    for (int i = 0; i < 24; i++) {
+        CHECK(one.row[i].m.value[METRIC_TTFT] > 0);
+        CHECK(one.row[i].m.value[METRIC_ENERGY] > 0);
+        CHECK(one.row[i].m.value[METRIC_MEMORY] > 0);
+        CHECK(one.row[i].m.digest != 0);
+    }
+    campaign_fini(&one);
+    campaign_fini(&three);
+    campaign_fini(&mixed);
+    model_close(m);
+    space_close(s);
+}
+
+static void test_infeasible_machine(void)
+{
+    // Without flag words poll and its kin are not offered; driver still is.
+    struct space *s = space_of(SMALL_SPACE);
+    struct model *m = small_model();
+    struct test_factory f = test_factory();
+    struct evaluate_context c = {.space = s, .factory = &f.base, .model = m};
+    struct campaign r;
+    f.no_flag = true;
+    if (run(s, "exhaustive", 1, 0, &evaluate_worker, &c, &r, NULL)) {
+        CHECK_INT(r.infeasible, 8);
+        for (int i = 0; i < r.count; i++) {
+            bool poll = strncmp(r.row[i].sync, "driver", 6) != 0;
+            CHECK_INT(r.row[i].m.status, poll ? METRICS_INFEASIBLE : METRICS_OK);
+            if (poll)
+                CHECK_HAS(r.row[i].m.reason, "sleep_poll");
+        }
+        campaign_fini(&r);
+    }
+    space_close(s);
+    // A machine with too little memory for the weights: no plan is accepted there, but elsewhere.
+    s = space_of(SMALL_SPACE "soc = ({key = \"dram.size\"; values = [\"64 MiB\", \"16 GiB\"];});");
+    f = test_factory();
+    c.space = s;
+    if (run(s, "exhaustive", 1, 0, &evaluate_worker, &c, &r, NULL)) {
+        CHECK_INT(r.count, 24);
+        CHECK_INT(r.infeasible, 12);
+        test_note("%s", r.row[0].m.reason);
+        CHECK_INT(r.row[0].m.status, METRICS_INFEASIBLE);
+        CHECK(strlen(r.row[0].m.reason) > 10);
+        CHECK_INT(r.row[23].m.status, METRICS_OK);
+        campaign_fini(&r);
+    }
+    model_close(m);
+    space_close(s);
+}
+
+TESTS(explore_campaign, T(test_workers_do_not_matter), T(test_budget_and_null),
+      T(test_adaptive_searcher), T(test_crash_isolation), T(test_infeasible_and_csv), T(test_stop),
+      T(test_killed_loses_nothing), T(test_disk_full), T(test_bad_tables), T(test_evaluated),
+      T(test_infeasible_machine))
