@@ -42,6 +42,8 @@ ifeq ($(ARCH),x86_64)
 ISA_avx2   := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
 ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
+else ifeq ($(ARCH),aarch64)
+ISA_neon   := -march=armv8.2-a+dotprod
 endif
 isa = $(ISA_$(lastword $(subst _, ,$(basename $(notdir $1)))))
 
@@ -52,7 +54,7 @@ REGISTRIES := policies/partition:policy_ops:policy_ policies/sync:sync_ops:sync_
               models/npu:npu_model_ops:npu_
 REGC := $(foreach r,$(REGISTRIES),$(B)/gen/registry_$(subst /,_,$(firstword $(subst :, ,$r))).c)
 REGO := $(REGC:.c=.o)
-CLSRC := $(wildcard engine/host/kernels/*.cl)
+CLSRC := $(sort $(wildcard engine/host/kernels/*.cl))
 CLGEN := $(if $(CLSRC),$(B)/gen/opencl_source.o)
 
 LIB := $(B)/libpartita.a

@@ -54,7 +54,8 @@ static const struct argp argp = {
     option,
     "",
     "Audits a simulated machine: every plan of every policy, conservation of work and bytes, "
-    "utilisation, equal digests of equal runs. --policy and --sync restrict it to one each.",
+    "utilisation, equal digests of equal runs. All policies with all sync schemes, unless --policy "
+    "or --sync restrict it to one.",
     common_children,
     NULL,
     NULL};
@@ -160,6 +161,23 @@ static void check_one(const struct cli_factory *f, struct check_options *o, cons
     }
 }
 
+// A misspelt name is a usage error, not a failed audit.
+static int check_names(const struct check_options *o, struct err *e)
+{
+    const struct policy_ops *policy;
+    const struct sync_ops *sync;
+    const void *options_of;
+    struct arena a;
+    int rc = 0;
+    arena_init(&a);
+    if (!o->all_policies)
+        rc = policy_parse(o->c.policy, &a, &policy, &options_of, e);
+    if (rc == 0 && !o->all_syncs)
+        rc = sync_parse(o->c.sync, &a, &sync, &options_of, e);
+    arena_fini(&a);
+    return rc;
+}
+
 static int check(struct check_options *o, const struct model *m, struct err *e)
 {
     struct cli_factory f;
@@ -170,6 +188,8 @@ static int check(struct check_options *o, const struct model *m, struct err *e)
         return e->code;
     if (!f.soc)
         return err_set(e, ERR_USAGE, "check audits simulated machines: --machine soc:NAME");
+    if (check_names(o, e) < 0)
+        return e->code;
     if (o->c.json) {
         json_begin(&j, stdout, true);
         json_object_begin(&j, NULL);

@@ -158,11 +158,17 @@ int cli_find_config(const char *folder, const char *name, char *buf, size_t size
 static const struct argp_option common_options[] = {
     {"machine", 'm', "MACHINE", 0, "host, or soc:NAME for a simulated SoC (see partita list socs)",
      1},
-    {"policy", 'P', "POLICY", 0, "partition policy, NAME or NAME:option=value,...", 1},
-    {"sync", 'S', "SYNC", 0, "synchronisation scheme, NAME or NAME:option=value,...", 1},
+    {"policy", 'P', "POLICY", 0,
+     "partition policy, NAME or NAME:option=value,... (see partita list policies --options; "
+     "default hetero_tensor)",
+     1},
+    {"sync", 'S', "SYNC", 0,
+     "synchronisation scheme, NAME or NAME:option=value,... (see partita list syncs --options; "
+     "default sleep_poll)",
+     1},
     {"set", 's', "KEY=VALUE", 0,
      "override a key of the machine's configuration, as in "
-     "--set npu.arrays=4 (see partita show-config)",
+     "--set npu.arch.arrays=4 (see partita show-config)",
      1},
     {"seed", 1001, "SEED", 0, "seed of everything random (default 0)", 1},
     {"json", 'j', 0, 0, "print the result as JSON", 1},
@@ -268,8 +274,17 @@ int cli_factory_open(const char *machine, const struct common *c, bool values,
     if (!strcmp(machine, "host"))
         return 0;
     if (strncmp(machine, "soc:", 4)) {
-        const char *const known[] = {"host", "soc:sd8gen3"};
-        const char *near = err_nearest(machine, known, 2);
+        static char names[128][64], all[129][72];
+        const char *known[129] = {"host"}; // and every SoC, with and without its "soc:"
+        int n = cli_list_configs("soc", names, 128);
+        for (int i = 0; i < n; i++) {
+            snprintf(all[i], sizeof all[i], "soc:%s", names[i]);
+            known[i + 1] = all[i];
+            if (!strcmp(names[i], machine))
+                return err_set(e, ERR_USAGE, "unknown machine \"%s\", did you mean \"soc:%s\"?",
+                               machine, machine);
+        }
+        const char *near = err_nearest(machine, known, (size_t)n + 1);
         return err_set(e, ERR_USAGE, "unknown machine \"%s\"%s%s%s: expected host or soc:NAME",
                        machine, near ? ", did you mean \"" : "", near ? near : "",
                        near ? "\"?" : "");
@@ -343,7 +358,7 @@ int cli_session_open(const struct cli_factory *f, const struct common *c, const 
     machine_describe(bench, &d);
     if (s->q.sync->offered(&d, s->q.sync_options, e) < 0 ||
         session_profile(bench, m, n_prompt, n_gen, s->cost, e) < 0 ||
-        profile_sync(bench, m, s->q.sync, s->q.sync_options, f->soc ? 1 : 3, s->cost, e) < 0)
+        profile_sync(bench, m, s->q.sync, s->q.sync_options, n_prompt, s->cost, e) < 0)
         goto fail;
     if (twin)
         twin->ops->close(twin);

@@ -59,6 +59,20 @@ struct lister {
     struct json j;
 };
 
+static void rows_json(struct json *j, const struct conf_row *rows, size_t n_rows)
+{
+    json_array_begin(j, "options");
+    for (size_t i = 0; i < n_rows; i++) {
+        json_object_begin(j, NULL);
+        json_str(j, "name", rows[i].name);
+        json_str(j, "default", rows[i].fallback);
+        json_str(j, "choices", rows[i].choices);
+        json_str(j, "doc", rows[i].doc);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
 static void item(struct lister *l, const char *name, const char *doc, const struct conf_row *rows,
                  size_t n_rows)
 {
@@ -66,6 +80,8 @@ static void item(struct lister *l, const char *name, const char *doc, const stru
         json_object_begin(&l->j, NULL);
         json_str(&l->j, "name", name);
         json_str(&l->j, "doc", doc);
+        if (l->o->options)
+            rows_json(&l->j, rows, n_rows);
         json_object_end(&l->j);
         return;
     }
@@ -74,20 +90,28 @@ static void item(struct lister *l, const char *name, const char *doc, const stru
         conf_help(stdout, rows, n_rows, 6);
 }
 
-// The first comment line of a configuration file says what it is.
+// The first sentence of the comment on top of a configuration file says what it is.
 static void config_doc(const char *folder, const char *name, char *doc, size_t size)
 {
     char path[512], line[256];
     struct err e;
     *doc = 0;
     FILE *f = cli_find_config(folder, name, path, sizeof path, &e) < 0 ? NULL : fopen(path, "r");
-    while (f && fgets(line, sizeof line, f)) {
+    size_t n = 0;
+    while (f && n < size && fgets(line, sizeof line, f)) {
         char *s = line + strspn(line, "#/ ");
         s[strcspn(s, "\r\n")] = 0;
-        if ((*line != '#' && *line != '/') || !strncmp(s, "SPDX", 4) || !*s)
+        bool comment = (*line == '#' || *line == '/') && *s;
+        if (n && !comment)
+            break;
+        if (!comment || !strncmp(s, "SPDX", 4))
             continue;
-        snprintf(doc, size, "%s", s);
-        break;
+        n += (size_t)snprintf(doc + n, size - n, "%s%s", n ? " " : "", s);
+        char *end = strstr(doc, ". ");
+        if (end)
+            end[1] = 0;
+        if (end || doc[strlen(doc) - 1] == '.')
+            break;
     }
     if (f)
         fclose(f);
@@ -98,7 +122,7 @@ static void configs(struct lister *l, const char *folder)
     static char names[128][64];
     int n = cli_list_configs(folder, names, 128);
     for (int i = 0; i < n; i++) {
-        char doc[160];
+        char doc[400];
         config_doc(folder, names[i], doc, sizeof doc);
         item(l, names[i], doc, NULL, 0);
     }
@@ -160,7 +184,7 @@ int cmd_list(int argc, char **argv)
     cli_parse(&argp, argc, argv, &o);
     struct lister l = {.o = &o};
     bool known = !o.what;
-    for (int i = 0; i < N_KINDS && o.what; i++) // "policy", "polic", "soc" are understood too
+    for (int i = 0; i < N_KINDS && o.what && *o.what; i++) // "policy", "polic", "soc" are understood too
         if (!strncmp(o.what, KINDS[i], strlen(o.what) > 3 ? strlen(o.what) - 1 : strlen(o.what))) {
             o.what = KINDS[i];
             known = true;
@@ -168,8 +192,9 @@ int cmd_list(int argc, char **argv)
         }
     if (!known) {
         const char *near = err_nearest(o.what, KINDS, N_KINDS);
-        return cli_error(EXIT_USAGE, "list: unknown kind \"%s\"%s%s%s", o.what,
-                         near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        return cli_error(EXIT_USAGE, "list: unknown kind \"%s\"%s%s%s; expected %s", o.what,
+                         near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "",
+                         argp.args_doc);
     }
     if (o.json) {
         json_begin(&l.j, stdout, true);

@@ -40,6 +40,16 @@ static void help(FILE *f)
                "memory; 130 interrupted\n");
 }
 
+static int unknown(const char *name)
+{
+    const char *names[32];
+    for (size_t i = 0; i < n_commands; i++)
+        names[i] = commands[i].name;
+    const char *near = err_nearest(name, names, n_commands);
+    return cli_error(EXIT_USAGE, "unknown command \"%s\"%s%s%s; see `partita help`", name,
+                     near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
 int main(int argc, char **argv)
 {
     log_open(stderr, LOG_WARN);
@@ -54,6 +64,8 @@ int main(int argc, char **argv)
                 char *args[] = {argv[2], (char[]){"--help"}, NULL};
                 return commands[i].run(2, args);
             }
+        if (argc > 2)
+            return unknown(argv[2]);
         help(stdout);
         return EXIT_OK;
     }
@@ -61,18 +73,13 @@ int main(int argc, char **argv)
         printf("partita 0.1\n");
         return EXIT_OK;
     }
-    const char *names[32];
-    for (size_t i = 0; i < n_commands; i++) {
-        names[i] = commands[i].name;
-        if (!strcmp(name, names[i])) {
+    for (size_t i = 0; i < n_commands; i++)
+        if (!strcmp(name, commands[i].name)) {
             int rc = commands[i].run(argc - 1, argv + 1);
             // A full disk or a closed pipe must not look like success.
             if (fflush(stdout) != 0 && rc == EXIT_OK)
                 rc = cli_error(EXIT_SYSTEM, "cannot write the output");
             return rc;
         }
-    }
-    const char *near = err_nearest(name, names, n_commands);
-    return cli_error(EXIT_USAGE, "unknown command \"%s\"%s%s%s; see `partita help`", name,
-                     near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return unknown(name);
 }

@@ -102,7 +102,7 @@ static const struct argp argp = {
 struct text {
     const struct tokenizer *t;
     bool print, ignore_end;
-    bool first;
+    bool start; // nothing came yet, and nothing stands before it
     char *s;
     size_t n, room;
 };
@@ -132,8 +132,11 @@ static int on_token(void *user, int32_t id)
     int n = tokenizer_piece(x->t, id, piece, sizeof piece);
     if (n > (int)sizeof piece)
         n = (int)sizeof piece;
+    // The space in front of a text's first word belongs to the vocabulary, not to the text.
+    int skip = x->start && n > 0 && piece[0] == ' ';
     if (n > 0)
-        append(x, piece, (size_t)n);
+        append(x, piece + skip, (size_t)(n - skip));
+    x->start &= n <= 0;
     return 0;
 }
 

@@ -13,10 +13,11 @@ void coherence_destroy(struct coherence *c);
 
 // The host wrote rows [row0, row1) of b (whole width).
 void coherence_host_wrote(struct coherence *c, struct buffer *b, int64_t row0, int64_t row1);
-// Before the task: brings its inputs to the device. All joins of the task have been made. `split`:
-// this is the first of several shards of its operator. Adds the bytes moved to *moved.
-int coherence_before(struct coherence *c, const struct task *t, int device, bool split,
-                     int64_t *moved, struct err *e);
+// Before the task: brings the rows that it reads to the device, and no others, so that nothing is
+// copied that another shard of its operator is working on. All joins of the task have been made.
+// Adds the bytes moved to *moved.
+int coherence_before(struct coherence *c, const struct task *t, int device, int64_t *moved,
+                     struct err *e);
 void coherence_after(struct coherence *c, const struct task *t, int device);
 // Before the host reads b.
 int coherence_to_host(struct coherence *c, struct buffer *b, int64_t *moved, struct err *e);

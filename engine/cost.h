@@ -33,7 +33,9 @@ struct cost_overheads {
     // joined by the sync scheme in force: what a hand-over between devices costs.
     double join[MACHINE_MAX_DEVICES];
     double submit[MACHINE_MAX_DEVICES];   // ps of host time per submission
-    double together[MACHINE_MAX_DEVICES]; // factor >= 1 on memory-bound work beside the others
+    // Factor >= 1 on a matmul that runs beside the others': of one token (memory-bound), and of many.
+    double together[MACHINE_MAX_DEVICES];
+    double together_many[MACHINE_MAX_DEVICES];
     double copy_bandwidth[MACHINE_MAX_DEVICES]; // bytes/s of map(); 0: coherent, free
     double prepare[MACHINE_MAX_DEVICES];        // ps per byte of static graph, 0: none
 };

@@ -267,9 +267,8 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
     struct schedule_entry *n = &s->schedule.entry[i];
     struct device *d = x->machine->device[n->device];
     n->task.n_past = n_past;
-    bool split = n->first_of_op && i + 1 < s->schedule.n && !n[1].first_of_op;
     if (x->coherence &&
-        coherence_before(x->coherence, &n->task, n->device, split, &x->stats.map_bytes, e) < 0)
+        coherence_before(x->coherence, &n->task, n->device, &x->stats.map_bytes, e) < 0)
         return e->code;
     if (d->ops->submit(d, &n->task, &s->seq[i], e) < 0)
         return e->code;

@@ -290,14 +290,15 @@ static int sizes_of(const struct bench *b, int device, int *n)
     return count;
 }
 
-// How much slower memory-bound matmuls get when all devices run them at once.
-static int contention(struct bench *b, struct err *e)
+// How much slower matmuls of n tokens get when all devices run them at once.
+static int contention(struct bench *b, int n, const struct sync_ops *sync, const void *options,
+                      double *factors, struct err *e)
 {
     struct graph g;
     struct task task[MACHINE_MAX_DEVICES];
     double alone[MACHINE_MAX_DEVICES] = {0}, longest = 0;
     int count[MACHINE_MAX_DEVICES] = {0}, used = 0;
-    graph_build(b->model, 1, 0, &g);
+    graph_build(b->model, n, 0, &g);
     int op = graph_find(&g, "gate_up")->index;
     // The CPU stays out: while GPU and NPU work, it is the control plane.
     for (int d = 0; d < b->m->n_devices; d++) {
@@ -305,10 +306,10 @@ static int contention(struct bench *b, struct err *e)
         bool able = false;
         if (c->kind == DEVICE_CPU && b->m->n_devices > 2)
             continue;
-        if (warm_up(b, d, op, 1, e) < 0)
+        if (warm_up(b, d, op, n, e) < 0)
             return e->code;
         graph_task(&g, op, 0, &task[d]);
-        task[d].n_pad = c->static_graphs ? device_size_for(c, 1) : 0;
+        task[d].n_pad = c->static_graphs ? device_size_for(c, n) : 0;
         if (one(b, d, &task[d], &able, &alone[d], e) < 0)
             return e->code;
         if (!able)
@@ -322,19 +323,21 @@ static int contention(struct bench *b, struct err *e)
     for (int round = 0; round < 2; round++) { // again the difference of a short and a long burst
         expected[round] = (double)(round + 1) * 4 * longest;
         for (int rep = 0; rep < b->r->repeats; rep++) {
-            uint64_t seq[MACHINE_MAX_DEVICES] = {0};
+            struct ticket k[MACHINE_MAX_DEVICES];
+            int n_tickets = 0;
             int64_t begin = b->m->ops->now(b->m);
             for (int d = 0; d < b->m->n_devices; d++) {
                 struct device *dev = b->m->device[d];
                 count[d] = alone[d] > 0 ? (int)(expected[round] / alone[d] + 0.5) : 0;
-                for (int i = 0; i < count[d]; i++)
-                    if (dev->ops->submit(dev, &task[d], &seq[d], e) < 0)
+                for (int i = 0; i < count[d]; i++) {
+                    k[n_tickets] = (struct ticket){d, 0, begin + (int64_t)expected[round]};
+                    if (dev->ops->submit(dev, &task[d], &k[n_tickets].seq, e) < 0)
                         return e->code;
+                }
+                n_tickets += count[d] > 0;
             }
-            for (int d = 0; d < b->m->n_devices; d++)
-                if (count[d] &&
-                    b->m->device[d]->ops->wait(b->m->device[d], seq[d], WAIT_FINISH, e) < 0)
-                    return e->code;
+            if (sync->join(b->m, options, k, n_tickets, e) < 0)
+                return e->code;
             double t = (double)(b->m->ops->now(b->m) - begin);
             took[round] = rep == 0 || t < took[round] ? t : took[round];
         }
@@ -342,7 +345,7 @@ static int contention(struct bench *b, struct err *e)
     double factor = (took[1] - took[0]) / (expected[1] - expected[0]);
     for (int d = 0; d < b->m->n_devices; d++)
         if (alone[d] > 0)
-            cost_overheads(b->t)->together[d] = factor > 1 ? factor : 1;
+            factors[d] = factor > 1 ? factor : 1;
     return 0;
 }
 
@@ -391,54 +394,78 @@ int profile_run(struct machine *m, const struct model *model, const struct profi
         }
     }
     if (rc == 0)
-        rc = contention(&b, e);
-    if (rc == 0)
         rc = copies(&b, e);
     free_buffers(&b);
     m->ops->reset(m);
     return rc;
 }
 
-int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
-                 const void *options, int repeats, struct cost_table *t, struct err *e)
+// The third of equal hand-overs in a row: the device is as awake as in a running layer.
+static int hand_over(struct bench *b, int device, const struct task *task, double alone,
+                     const struct sync_ops *sync, const void *options, struct err *e)
 {
-    struct profile_request r = {
-        .n = {1}, .n_n = 1, .kv = {16}, .n_kv = 1, .repeats = repeats, .max_n = 1};
+    struct device *dev = b->m->device[device];
+    double best = 0, best_submit = 0;
+    for (int i = 0; i < 2 + b->r->repeats; i++) {
+        struct ticket k = {.device = device};
+        int64_t begin = b->m->ops->now(b->m);
+        if (dev->ops->submit(dev, task, &k.seq, e) < 0)
+            return e->code;
+        int64_t queued = b->m->ops->now(b->m);
+        k.due = queued + (int64_t)alone;
+        if (sync->join(b->m, options, &k, 1, e) < 0)
+            return e->code;
+        double took = (double)(b->m->ops->now(b->m) - begin) - alone;
+        double submit = (double)(queued - begin);
+        best = i <= 2 || took < best ? took : best;
+        best_submit = i <= 2 || submit < best_submit ? submit : best_submit;
+    }
+    cost_overheads(b->t)->join[device] = best > 0 ? best : 0;
+    cost_overheads(b->t)->submit[device] = best_submit;
+    return 0;
+}
+
+int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
+                 const void *options, int n, struct cost_table *t, struct err *e)
+{
+    // Steps longer than what every device takes at once tell nothing new about contention.
+    for (int d = 0; d < m->n_devices; d++) {
+        const struct device_caps *c = &m->device[d]->caps;
+        if (c->static_graphs && c->n_sizes && n > c->size[c->n_sizes - 1])
+            n = c->size[c->n_sizes - 1];
+    }
+    int size = n;
+    for (int d = 0; d < m->n_devices; d++)
+        if (m->device[d]->caps.static_graphs && device_size_for(&m->device[d]->caps, n) > size)
+            size = device_size_for(&m->device[d]->caps, n);
+    struct profile_request r = {.n = {1, size},
+                                .n_n = 2,
+                                .kv = {16},
+                                .n_kv = 1,
+                                .repeats = m->simulated ? 1 : 3,
+                                .max_n = size};
     struct bench b = {.m = m, .model = model, .r = &r, .t = t};
     struct graph g;
     int rc = buffers(&b, e);
     graph_build(model, 1, 0, &g);
     for (int d = 0; rc == 0 && d < m->n_devices; d++) {
-        struct device *dev = m->device[d];
+        const struct device_caps *c = &m->device[d]->caps;
         struct task task;
         bool able = false;
-        double alone, best = 0, best_submit = 0;
+        double alone;
         graph_task(&g, graph_find(&g, "down")->index, 0, &task);
-        task.n_pad = dev->caps.static_graphs ? device_size_for(&dev->caps, 1) : 0;
+        task.n_pad = c->static_graphs ? device_size_for(c, 1) : 0;
         rc = warm_up(&b, d, task.op->index, 1, e);
         if (rc == 0)
             rc = one(&b, d, &task, &able, &alone, e);
-        if (rc < 0 || !able)
-            continue;
-        // The third of equal hand-overs in a row: the device is as awake as in a running layer.
-        for (int i = 0; rc == 0 && i < 2 + repeats; i++) {
-            int64_t begin = m->ops->now(m), queued;
-            struct ticket k = {.device = d};
-            rc = dev->ops->submit(dev, &task, &k.seq, e);
-            queued = m->ops->now(m);
-            k.due = queued + (int64_t)alone;
-            if (rc == 0)
-                rc = sync->join(m, options, &k, 1, e);
-            double took = (double)(m->ops->now(m) - begin) - alone;
-            if (i >= 2) {
-                best = i == 2 || took < best ? took : best;
-                double sub = (double)(queued - begin);
-                best_submit = i == 2 || sub < best_submit ? sub : best_submit;
-            }
-        }
-        cost_overheads(t)->join[d] = best > 0 ? best : 0;
-        cost_overheads(t)->submit[d] = best_submit;
+        if (rc == 0 && able)
+            rc = hand_over(&b, d, &task, alone, sync, options, e);
     }
+    struct cost_overheads *o = cost_overheads(t);
+    if (rc == 0)
+        rc = contention(&b, 1, sync, options, o->together, e);
+    if (rc == 0 && n > 1)
+        rc = contention(&b, n, sync, options, o->together_many, e);
     free_buffers(&b);
     m->ops->reset(m);
     return rc < 0 ? rc : 0;

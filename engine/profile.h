@@ -30,9 +30,11 @@ void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct pr
 // Measures every operator kind and matmul shape of the model on every device that supports it.
 int profile_run(struct machine *m, const struct model *model, const struct profile_request *r,
                 struct cost_table *t, struct err *e);
-// Measures what hand-overs cost under a sync scheme (cost_overheads.join, .submit).
+// Measures what a sync scheme costs (cost_overheads.join, .submit) and how much devices that work at
+// the same time slow each other down while the host waits by it (.together, .together_many for
+// steps of n tokens).
 int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
-                 const void *options, int repeats, struct cost_table *t, struct err *e);
+                 const void *options, int n, struct cost_table *t, struct err *e);
 
 // One isolated measurement: the time from submission to an idle device until the device reports
 // completion (ps); negative on error.

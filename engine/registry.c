@@ -8,12 +8,17 @@
 
 enum { MAX_NAMES = 64, MAX_NAME = 64 };
 
-static int unknown(const char *what, const char *name, const char *const *names, size_t n,
-                   struct err *e)
+static int unknown(const char *what, const char *kind, const char *name, const char *const *names,
+                   size_t n, struct err *e)
 {
-    const char *near = err_nearest(name, names, n);
-    return err_set(e, ERR_USAGE, "unknown %s \"%s\"%s%s%s; see `partita list`", what, name,
-                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    const char *near = NULL;
+    size_t len = strlen(name);
+    for (size_t i = 0; i < n && len > 1 && !near; i++) // "hetero", "cpu": a beginning
+        near = strncmp(names[i], name, len) ? NULL : names[i];
+    if (!near)
+        near = err_nearest(name, names, n);
+    return err_set(e, ERR_USAGE, "unknown %s \"%s\"%s%s%s; see `partita list %s`", what, name,
+                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "", kind);
 }
 
 const struct policy_ops *policy_find(const char *name, struct err *e)
@@ -24,7 +29,7 @@ const struct policy_ops *policy_find(const char *name, struct err *e)
         if (!strcmp(name, names[i]))
             return policy_registry[i];
     }
-    unknown("policy", name, names, policy_registry_count, e);
+    unknown("policy", "policies", name, names, policy_registry_count, e);
     return NULL;
 }
 
@@ -36,7 +41,7 @@ const struct sync_ops *sync_find(const char *name, struct err *e)
         if (!strcmp(name, names[i]))
             return sync_registry[i];
     }
-    unknown("sync scheme", name, names, sync_registry_count, e);
+    unknown("sync scheme", "syncs", name, names, sync_registry_count, e);
     return NULL;
 }
 

@@ -119,9 +119,9 @@ static struct scheme *find_scheme(struct evaluator *v, struct variant *r, const 
     *s = (struct scheme){0};
     snprintf(s->spec, sizeof s->spec, "%s", spec);
     machine_describe(r->machine, &d);
-    s->offered = sync->offered(&d, options, &e) >= 0 &&
-                 profile_sync(r->machine, v->c.model, sync, options, r->machine->simulated ? 1 : 3,
-                              r->cost, &e) >= 0;
+    s->offered =
+        sync->offered(&d, options, &e) >= 0 &&
+        profile_sync(r->machine, v->c.model, sync, options, v->c.space->n_prompt, r->cost, &e) >= 0;
     s->overheads = *cost_overheads(r->cost);
     if (!s->offered)
         err_text(&e, s->reason, sizeof s->reason);

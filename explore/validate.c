@@ -45,8 +45,7 @@ static int measure_scheme(struct bench *b, int i, struct err *e)
         }
     machine_describe(b->m, &d);
     if (n->sync->offered(&d, n->sync_options, e) < 0 ||
-        profile_sync(b->m, b->q->model, n->sync, n->sync_options, b->m->simulated ? 1 : 3, b->cost,
-                     e) < 0)
+        profile_sync(b->m, b->q->model, n->sync, n->sync_options, b->q->n_prompt, b->cost, e) < 0)
         return e->code;
     n->overheads = *cost_overheads(b->cost);
     return 0;

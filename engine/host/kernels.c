@@ -65,6 +65,11 @@ const struct cpu_features *cpu_features(void)
     return &f;
 }
 
+int cpu_runs_neon(void)
+{
+    return cpu_features()->neon && (cpu_features()->dotprod || !kernels_neon_dotprod);
+}
+
 int cpu_amx_permission(void)
 {
 #if defined __x86_64__ && defined SYS_arch_prctl
@@ -211,10 +216,10 @@ int kernels_select(enum isa isa, struct cpu_kernels *out, struct err *e)
     const struct cpu_features *f = cpu_features();
     const struct cpu_kernels *table = NULL;
     if (isa == ISA_AUTO)
-        isa = f->avx512_vnni && kernels_avx512 ? ISA_AVX512
-              : f->avx2 && kernels_avx2        ? ISA_AVX2
-              : f->neon && kernels_neon        ? ISA_NEON
-                                               : ISA_GENERIC;
+        isa = f->avx512_vnni && kernels_avx512  ? ISA_AVX512
+              : f->avx2 && kernels_avx2         ? ISA_AVX2
+              : cpu_runs_neon() && kernels_neon ? ISA_NEON
+                                                : ISA_GENERIC;
     const char *name = "generic";
     switch (isa) {
     case ISA_AVX2:
@@ -227,11 +232,7 @@ int kernels_select(enum isa isa, struct cpu_kernels *out, struct err *e)
         break;
     case ISA_NEON:
         name = "neon";
-#ifdef __ARM_FEATURE_DOTPROD
-        table = f->dotprod ? kernels_neon : NULL;
-#else
-        table = f->neon ? kernels_neon : NULL;
-#endif
+        table = cpu_runs_neon() ? kernels_neon : NULL;
         break;
     default:
         table = &kernels_generic;

@@ -73,6 +73,8 @@ enum isa { ISA_AUTO, ISA_REF, ISA_GENERIC, ISA_AVX2, ISA_AVX512, ISA_NEON, ISA_C
 extern const struct cpu_kernels kernels_generic;
 extern const struct cpu_kernels *const kernels_avx2, *const kernels_avx512, *const kernels_neon;
 
+extern const int kernels_neon_dotprod; // were the NEON tables compiled for it?
+
 // Fills *out with the table of an instruction set (AUTO: the best that this machine executes),
 // checked. An instruction set that is missing here: ERR_UNSUPPORTED. ISA_REF gives the generic one.
 int kernels_select(enum isa isa, struct cpu_kernels *out, struct err *e);
@@ -84,6 +86,8 @@ struct cpu_features {
     int avx2, avx512_vnni, amx_int8, neon, dotprod;
 };
 const struct cpu_features *cpu_features(void);
+// May the NEON tables run? (Compiled for the dot-product extension, they need it.)
+int cpu_runs_neon(void);
 // Asks the kernel for permission to use AMX; 0 when granted. Needed once per process.
 int cpu_amx_permission(void);
 

@@ -3,6 +3,12 @@
 // compiler may assume it (-march=armv8.2-a+dotprod), else by widening multiplies.
 #include "engine/host/kernels.h"
 
+#ifdef __ARM_FEATURE_DOTPROD
+const int kernels_neon_dotprod = 1;
+#else
+const int kernels_neon_dotprod = 0;
+#endif
+
 #ifdef __aarch64__
 
 #include <arm_neon.h>

@@ -73,12 +73,13 @@ static int run(void *ctx, const struct task *t, struct err *e)
 static int check_shape(const struct device *d, const struct op *op, int m0, int m1, int n,
                        struct err *e)
 {
-    bool standard = false;
+    bool standard = n > 0 && n % TILE == 0; // what a graph made at run time may have
     for (int i = 0; i < d->caps.n_sizes; i++)
         standard |= d->caps.size[i] == n;
     if (!standard)
         return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
-                      "%d tokens is not a standard size of the NPU", n);
+                      "%d tokens is neither a standard size of the NPU nor whole tiles of %d", n,
+                      TILE);
     if (m0 < 0 || m0 >= m1 || m1 > op->m || m0 % TILE || (m1 % TILE && m1 != op->m))
         return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
                       "rows [%d:%d] of %d are not whole tiles of %d", m0, m1, op->m, TILE);
@@ -214,11 +215,21 @@ static void tile_stats(struct device *d, struct device_stats *out)
     queue_stats(u->queue, out);
 }
 
+static void forget_graphs(struct tile *u)
+{
+    while (u->graphs > 0) {
+        struct tile_graph *g = u->graph[--u->graphs];
+        u->resident -= g->bytes;
+        tile_graph_destroy(g);
+    }
+}
+
 static void tile_reset(struct device *d)
 {
     struct tile *u = self(d);
     queue_drain(u->queue);
     queue_reset(u->queue);
+    forget_graphs(u);
     u->prepared = 0;
     u->prepare_ps = 0;
 }
@@ -227,8 +238,7 @@ static void tile_close(struct device *d)
 {
     struct tile *u = self(d);
     queue_destroy(u->queue);
-    for (int i = 0; i < u->graphs; i++)
-        tile_graph_destroy(u->graph[i]);
+    forget_graphs(u);
     store_destroy(u->store);
     exec_fini(&u->vector);
     free(u);

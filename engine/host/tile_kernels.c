@@ -81,7 +81,7 @@ int tile_select(enum tile_isa isa, struct tile_kernels *out, struct err *e)
         {TILE_AMX, f->amx_int8 ? tile_amx : NULL},
         {TILE_AVX512, f->avx512_vnni ? tile_avx512 : NULL},
         {TILE_AVX2, f->avx2 ? tile_avx2 : NULL},
-        {TILE_NEON, f->neon ? tile_neon : NULL},
+        {TILE_NEON, cpu_runs_neon() ? tile_neon : NULL},
         {TILE_GENERIC, &tile_generic},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

@@ -162,9 +162,10 @@ double split_total(const struct cost_table *c, const struct partners *w, const s
     double flexible = t->flexible, npu = t->npu;
     if (npu <= 0)
         return flexible;
-    if (flexible > 0 && n == 1) { // memory-bound: the two share the DRAM
-        flexible *= o->together[w->flexible];
-        npu *= o->together[w->npu];
+    if (flexible > 0) { // the two share the memory, and perhaps cores
+        const double *together = n == 1 ? o->together : o->together_many;
+        flexible *= together[w->flexible];
+        npu *= together[w->npu];
     }
     // The NPU's input comes from the flexible side and its output goes back there: two hand-overs,
     // and copies where a device keeps its own memory.

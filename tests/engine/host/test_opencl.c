@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The operators of the OpenCL device against the reference: every operator and encoding over odd
+// shapes, with shared and with copied buffers, on one lane and on several (the shape of a real
+// GPU).
+//
+// Skipped where no OpenCL device is installed.
+#include "tests/engine/host/opencl_rig.h"
+
+static const struct encoding *const encodings[] = {&encoding_f32, &encoding_f16, &encoding_bf16,
+                                                   &encoding_q8_0, &encoding_q4_0};
+
+static void matmul_all(const char *options)
+{
+    static const int tokens[] = {1, 2, 3, 31, 32, 33, 49, 97};
+    static const int columns[] = {32, 96, 288, 544, 7, 33, 300};
+    struct device *d = open_device(options);
+    if (!d)
+        return;
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < (encodings[i]->block == 1 ? 7 : 4); j++)
+            for (int n = 0; n < 8; n++) {
+                int k = columns[j], at = i + j + n;
+                if (at % 3 == 0)
+                    matmul_case(d, encodings[i], k, 37, 0, 0, 37, tokens[n], at % 2, false);
+                else if (at % 3 == 1) // a slice inside, not on a tile's edge
+                    matmul_case(d, encodings[i], k, 50, 0, 5, 42, tokens[n], at % 2, false);
+                else // a slice that straddles two stacked weights
+                    matmul_case(d, encodings[i], k, 21, 40, 11, 50, tokens[n], at % 2, false);
+            }
+    matmul_case(d, &encoding_q8_0, 64, 99, 0, 3, 99, 1, false, true); // logits: output row 0
+    matmul_case(d, &encoding_f32, 5, 1, 1, 1, 2, 2, true, false);
+    matmul_case(d, &encoding_f32, 64, 200, 100, 190, 300, 4, true, false);
+    d->ops->close(d);
+}
+static void test_matmul(void)
+{
+    matmul_all(configs[0]);
+}
+static void test_matmul_copied(void)
+{
+    matmul_all(configs[1]);
+}
+static void test_matmul_lanes(void)
+{
+    matmul_all(configs[2]);
+}
+static void test_matmul_lanes_copied(void)
+{
+    matmul_all(configs[3]);
+}
+
+// An encoding without a kernel: decoded to F32 when loaded.
+static void halves_decode(const void *src, float *dst, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        dst[i] = (float)((const int8_t *)src)[i] / 2;
+}
+static void halves_encode(const float *src, void *dst, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        ((int8_t *)dst)[i] = (int8_t)lrintf(src[i] * 2);
+}
+static void test_other_encoding(void)
+{
+    static const struct encoding halves = {
+        .name = "HALVES", .block = 1, .bytes = 1, .decode = halves_decode, .encode = halves_encode};
+    for (int c = 0; c < CONFIGS; c++) {
+        struct device *d = open_device(configs[c]);
+        if (!d)
+            return;
+        matmul_case(d, &halves, 40, 20, 30, 7, 45, 5, true, false);
+        matmul_case(d, &halves, 41, 20, 30, 25, 45, 1, true, false);
+        d->ops->close(d);
+    }
+}
+
+static void rows_cases(struct device *d, int width, int tokens)
+{
+    struct model model = {
+        .shape = {.norm_eps = 1e-5, .d_model = width, .d_ff = width, .weight_bits = 8}};
+    struct op norm = {.kind = OP_RMSNORM, .name = "norm", .m = width, .k = width};
+    struct op add = {.kind = OP_ADD, .name = "add", .m = width, .k = width};
+    struct op swiglu = {.kind = OP_SWIGLU, .name = "swiglu", .m = width, .k = 2 * width};
+    next_id = 0;
+    struct tensor w = tensor_new(&encoding_f32, 1, width, 0);
+    struct task t = {.op = &norm,
+                     .model = &model,
+                     .m1 = width,
+                     .n0 = tokens / 2,
+                     .n1 = tokens,
+                     .out_n0 = tokens / 2,
+                     .graph = -1,
+                     .n_parts = 1,
+                     .w = {&w}};
+    struct twin in = twin_new(d, tokens, 2 * width, 0), out = twin_new(d, tokens, width, 3);
+    run(d, t, &in, NULL, &out, NULL, NULL);
+    CHECK_NEAR(difference(d, &out), 0, 5e-6);
+    t.n_parts = 0;
+    t.op = &add;
+    run(d, t, &in, NULL, &out, NULL, NULL);
+    CHECK_NEAR(difference(d, &out), 0, 5e-6); // what rmsnorm left, plus one exact addition
+    t.op = &swiglu;
+    run(d, t, &in, NULL, &out, NULL, NULL);
+    CHECK_NEAR(difference(d, &out), 0, 5e-6);
+    twin_free(d, &in);
+    twin_free(d, &out);
+    tensor_free(&w, 0);
+}
+
+static void test_rows(void)
+{
+    static const int widths[] = {1, 7, 8, 64, 100, 1023, 1024, 1033, 2100};
+    for (int c = 0; c < CONFIGS; c++) {
+        struct device *d = open_device(configs[c]);
+        if (!d)
+            return;
+        for (int i = 0; i < 9; i++)
+            for (int n = 1; n <= 4; n += 3)
+                rows_cases(d, widths[i], n);
+        d->ops->close(d);
+    }
+}
+
+static void test_embed(void)
+{
+    for (int c = 0; c < CONFIGS; c++) {
+        struct device *d = open_device(configs[c]);
+        if (!d)
+            return;
+        for (int i = 0; i < 5; i++) {
+            int width = encodings[i]->block == 1 ? 43 : 1088, rows = 300, n = i == 2 ? 1 : 3;
+            struct model model = {.shape = {.d_model = width, .weight_bits = 8}};
+            struct op op = {.kind = OP_EMBED, .name = "embed", .m = width, .k = 1};
+            next_id = 0;
+            struct tensor w = tensor_new(encodings[i], rows, width, 0);
+            struct task t = {.op = &op,
+                             .model = &model,
+                             .m1 = width,
+                             .n1 = n,
+                             .graph = -1,
+                             .n_parts = 1,
+                             .w = {&w}};
+            struct twin in = twin_new(d, n, 1, 0), out = twin_new(d, n, width, 0);
+            for (int j = 0; j < n; j++)
+                ((int32_t *)in.dev.host)[j] = ((int32_t *)in.ref.host)[j] = (299 + j * 151) % 300;
+            run(d, t, &in, NULL, &out, NULL, NULL);
+            CHECK_NEAR(difference(d, &out), 0, 0);
+            twin_free(d, &in);
+            twin_free(d, &out);
+            tensor_free(&w, 0);
+        }
+        d->ops->close(d);
+    }
+}
+
+// rope, then attention over what it appended.
+static void heads_case(struct device *d, int n_head, int n_kv, int d_head, int dim, int n_past,
+                       int n0, int n, enum rope_pairs pairs, enum rope_scaling scaling)
+{
+    struct model model = {.shape = {.n_head = n_head,
+                                    .n_head_kv = n_kv,
+                                    .d_head = d_head,
+                                    .rope = {.pairs = pairs,
+                                             .scaling = scaling,
+                                             .dim = dim,
+                                             .theta = 10000,
+                                             .factor = 4,
+                                             .low_freq = 1,
+                                             .high_freq = 4,
+                                             .original_ctx = 64,
+                                             .beta_fast = 32,
+                                             .beta_slow = 1,
+                                             .attn_factor = 1}}};
+    int a = n_head * d_head, kv = n_kv * d_head, ctx = n_past + n0 + n + 2;
+    struct op rope = {.kind = OP_ROPE, .name = "rope", .m = a, .k = a};
+    struct op attn = {.kind = OP_ATTENTION, .name = "attn", .m = a, .k = a};
+    struct task t = {.op = &rope,
+                     .model = &model,
+                     .m1 = a,
+                     .n0 = n0,
+                     .n1 = n0 + n,
+                     .out_n0 = n0,
+                     .n_past = n_past,
+                     .graph = -1};
+    struct twin q = twin_new(d, n0 + n, a, 0), in2 = twin_new(d, n0 + n, 2 * kv, 1);
+    struct twin kc = twin_new(d, ctx, kv, 0), vc = twin_new(d, ctx, kv, 0);
+    struct twin out = twin_new(d, n0 + n, a, 2);
+    run(d, t, &q, &in2, &q, &kc, &vc);
+    CHECK_NEAR(difference(d, &q), 0, 1e-6);
+    CHECK_NEAR(difference(d, &kc), 0, 1e-6);
+    CHECK_NEAR(difference(d, &vc), 0, 0);
+    t.op = &attn;
+    run(d, t, &q, NULL, &out, &kc, &vc);
+    if (!CHECK_NEAR(difference(d, &out), 0, 4e-6))
+        test_note("heads %d/%d of %d, past %d, tokens [%d, +%d)", n_head, n_kv, d_head, n_past, n0,
+                  n);
+    struct twin *all[] = {&q, &in2, &kc, &vc, &out};
+    for (int i = 0; i < 5; i++)
+        twin_free(d, all[i]);
+}
+
+static void test_heads(void)
+{
+    for (int c = 0; c < CONFIGS; c++) {
+        struct device *d = open_device(configs[c]);
+        if (!d)
+            return;
+        heads_case(d, 2, 1, 16, 16, 0, 0, 1, ROPE_INTERLEAVED, ROPE_NONE);
+        heads_case(d, 2, 2, 8, 8, 0, 0, 5, ROPE_HALVES, ROPE_LINEAR);
+        heads_case(d, 6, 2, 12, 8, 3, 1, 4, ROPE_HALVES, ROPE_LLAMA3);
+        heads_case(d, 4, 1, 6, 4, 70, 0, 2, ROPE_INTERLEAVED, ROPE_YARN);
+        heads_case(d, 9, 3, 64, 64, 63, 0, 3, ROPE_INTERLEAVED, ROPE_NONE);
+        heads_case(d, 8, 4, 128, 128, 127, 2, 33, ROPE_HALVES, ROPE_NONE);
+        heads_case(d, 2, 1, 256, 256, 600, 0, 2, ROPE_HALVES, ROPE_NONE);
+        d->ops->close(d);
+    }
+}
+
+TESTS(engine_host_opencl, T(test_matmul), T(test_matmul_copied), T(test_matmul_lanes),
+      T(test_matmul_lanes_copied), T(test_other_encoding), T(test_rows), T(test_embed),
+      T(test_heads))
