@@ -184,7 +184,8 @@ int cmd_list(int argc, char **argv)
     cli_parse(&argp, argc, argv, &o);
     struct lister l = {.o = &o};
     bool known = !o.what;
-    for (int i = 0; i < N_KINDS && o.what && *o.what; i++) // "policy", "polic", "soc" are understood too
+    for (int i = 0; i < N_KINDS && o.what && *o.what;
+         i++) // "policy", "polic", "soc" are understood too
         if (!strncmp(o.what, KINDS[i], strlen(o.what) > 3 ? strlen(o.what) - 1 : strlen(o.what))) {
             o.what = KINDS[i];
             known = true;

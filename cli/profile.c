@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct profile_options {
@@ -24,7 +25,7 @@ static const struct argp_option options[] = {
      "encoding of generated weights on a real machine (default "
      "Q4_0)",
      0},
-    {"output", 'o', "FILE", 0, "CSV file (default: standard output)", 0},
+    {"output", 'o', "FILE", 0, "file to write (default: standard output)", 0},
     {0},
 };
 
@@ -68,10 +69,55 @@ static const struct argp argp = {
     option,
     "",
     "Measures every operator of a model on every device of a machine, and "
-    "the hand-overs of a sync scheme.",
+    "the hand-overs of a sync scheme; prints the cost table as CSV.",
     common_children,
     NULL,
     NULL};
+
+// The rows of the CSV as objects: text stays text, the rest are numbers.
+static void rows_json(const char *csv, FILE *out)
+{
+    struct json j;
+    char names[16][32], cell[64];
+    int n_names = 0;
+    json_begin(&j, out, true);
+    json_object_begin(&j, NULL);
+    json_array_begin(&j, "rows");
+    for (int line = 0; *csv; line++, csv += *csv == '\n') {
+        if (line)
+            json_object_begin(&j, NULL);
+        for (int i = 0; *csv && *csv != '\n' && i < 16; i++, csv += *csv == ',') {
+            size_t len = strcspn(csv, ",\n");
+            char *to = line ? cell : names[n_names++];
+            snprintf(to, line ? sizeof cell : sizeof names[0], "%.*s", (int)len, csv);
+            csv += len;
+            if (line && i == 0)
+                json_str(&j, names[i], cell);
+            else if (line)
+                json_f64(&j, names[i], strtod(cell, NULL));
+        }
+        if (line)
+            json_object_end(&j);
+    }
+    json_array_end(&j);
+    json_object_end(&j);
+    json_end(&j);
+}
+
+static void write_table(const struct cost_table *t, bool json, FILE *out)
+{
+    char *csv = NULL;
+    size_t size = 0;
+    FILE *f = json ? open_memstream(&csv, &size) : out;
+    if (!f)
+        abort();
+    cost_write(t, f);
+    if (!json)
+        return;
+    fclose(f);
+    rows_json(csv, out);
+    free(csv);
+}
 
 static int profile(struct profile_options *o, struct model *m, struct err *e)
 {
@@ -81,15 +127,19 @@ static int profile(struct profile_options *o, struct model *m, struct err *e)
         (!f.soc && !m->has_data && cli_generate_weights(m, o->encoding, o->c.seed, e) < 0) ||
         cli_session_open(&f, &o->c, m, o->prompt, o->gen, &s, e) < 0)
         return e->code;
-    FILE *out = o->out ? fopen(o->out, "w") : stdout;
+    // A file appears under its name only when it is complete.
+    char part[512];
+    snprintf(part, sizeof part, "%s.part", o->out ? o->out : "");
+    const char *name = o->out ? o->out : "standard output";
+    FILE *out = o->out ? fopen(part, "w") : NULL;
     int rc = 0;
-    if (!out) {
-        rc = err_at(e, ERR_IO, o->out, 0, NULL, "%s", strerror(errno));
+    if (o->out && !out) {
+        rc = err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
     } else {
-        cost_write(s.cost, out);
-        if ((o->out ? fclose(out) : fflush(out)) != 0)
-            rc = err_at(e, ERR_IO, o->out ? o->out : "standard output", 0, NULL, "%s",
-                        strerror(errno));
+        write_table(s.cost, o->c.json, out ? out : stdout);
+        bool bad = ferror(out ? out : stdout) || (out ? fclose(out) : fflush(stdout)) != 0;
+        if (bad || (out && rename(part, o->out) != 0))
+            rc = err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
     }
     cli_session_close(&s);
     return rc;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/log.h"
 #include "engine/gguf.h"
 #include "engine/tokenizer.h"
 
@@ -102,7 +103,8 @@ static const struct argp argp = {
 struct text {
     const struct tokenizer *t;
     bool print, ignore_end;
-    bool start; // nothing came yet, and nothing stands before it
+    const char *prompt; // shown in front of the first token; then NULL
+    bool start;         // nothing came yet, and nothing stands before it
     char *s;
     size_t n, room;
 };
@@ -127,15 +129,18 @@ static int on_token(void *user, int32_t id)
 {
     struct text *x = user;
     char piece[512];
+    if (x->print && x->prompt)
+        printf("%s", x->prompt);
+    x->prompt = NULL;
     if (tokenizer_is_end(x->t, id) && !x->ignore_end)
         return 0;
-    int n = tokenizer_piece(x->t, id, piece, sizeof piece);
+    // The space that a vocabulary puts in front of a text's first word does not belong to the text.
+    int n = x->start ? tokenizer_decode(x->t, &id, 1, true, piece, sizeof piece)
+                     : tokenizer_piece(x->t, id, piece, sizeof piece);
     if (n > (int)sizeof piece)
         n = (int)sizeof piece;
-    // The space in front of a text's first word belongs to the vocabulary, not to the text.
-    int skip = x->start && n > 0 && piece[0] == ' ';
     if (n > 0)
-        append(x, piece + skip, (size_t)(n - skip));
+        append(x, piece, (size_t)n);
     x->start &= n <= 0;
     return 0;
 }
@@ -170,7 +175,11 @@ static int generate(struct run_options *o, struct model *m, const struct tokeniz
     struct cli_factory f;
     struct cli_session s;
     struct session_result r;
-    struct text x = {.t = t, .print = !o->c.json, .ignore_end = o->ignore_eos};
+    struct text x = {.t = t,
+                     .print = !o->c.json,
+                     .ignore_end = o->ignore_eos,
+                     .prompt = o->prompt,
+                     .start = !*o->prompt};
     int32_t *ids = NULL;
     int n_prompt = 0;
     if (encode(t, o->prompt, &ids, &n_prompt, e) < 0 ||
@@ -186,8 +195,9 @@ static int generate(struct run_options *o, struct model *m, const struct tokeniz
     s.q.on_token = on_token;
     s.q.is_end = is_end;
     s.q.user = &x;
-    if (!o->c.json)
-        printf("%s", o->prompt);
+    if (n_prompt + o->n > m->shape.n_ctx)
+        log_warn("%d prompt tokens and up to %d more exceed the %d that %s was trained for",
+                 n_prompt, o->n, m->shape.n_ctx, m->shape.name);
     int rc = session_run(&s.q, &r, e);
     if (rc == 0 && o->c.json) {
         struct json j;
@@ -217,6 +227,14 @@ int cmd_run(int argc, char **argv)
     common_init(&o.c);
     cli_parse(&argp, argc, argv, &o);
     int rc = model_open_gguf(o.model, &m, &e);
+    struct err ignored;
+    char path[512];
+    if (rc == ERR_IO && cli_find_config("model", o.model, path, sizeof path, &ignored) == 0 &&
+        strcmp(path, o.model))
+        rc = err_set(&e, ERR_USAGE,
+                     "%s is a shape without weights: run wants a GGUF file (partita sim --model %s "
+                     "times the shape)",
+                     o.model, o.model);
     if (rc >= 0)
         rc = tokenizer_create(m->gguf, &t, &e);
     if (rc >= 0)

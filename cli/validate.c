@@ -286,7 +286,7 @@ static int run(const struct validate_options *o, struct validate_request *q, str
     int32_t *prompt = calloc((size_t)q->n_prompt, sizeof *prompt); // any tokens will do
     for (int i = 0; prompt && i < q->n_prompt; i++)
         prompt[i] = i % m->shape.n_vocab;
-    q->factory = &f.base;
+    q->factory = &f.base; // cppcheck-suppress autoVariables ; q is done with before f is
     q->model = m;
     q->prompt = f.soc ? NULL : prompt;
     q->repeats = o->repeat;

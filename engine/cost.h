@@ -32,8 +32,9 @@ struct cost_overheads {
     // Extra ps, over its streamed time, of an operator that is submitted to an empty queue and
     // joined by the sync scheme in force: what a hand-over between devices costs.
     double join[MACHINE_MAX_DEVICES];
-    double submit[MACHINE_MAX_DEVICES];   // ps of host time per submission
-    // Factor >= 1 on a matmul that runs beside the others': of one token (memory-bound), and of many.
+    double submit[MACHINE_MAX_DEVICES]; // ps of host time per submission
+    // Factor >= 1 on a matmul that runs beside the others': of one token (memory-bound), and of
+    // many.
     double together[MACHINE_MAX_DEVICES];
     double together_many[MACHINE_MAX_DEVICES];
     double copy_bandwidth[MACHINE_MAX_DEVICES]; // bytes/s of map(); 0: coherent, free

@@ -30,8 +30,8 @@ void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct pr
 // Measures every operator kind and matmul shape of the model on every device that supports it.
 int profile_run(struct machine *m, const struct model *model, const struct profile_request *r,
                 struct cost_table *t, struct err *e);
-// Measures what a sync scheme costs (cost_overheads.join, .submit) and how much devices that work at
-// the same time slow each other down while the host waits by it (.together, .together_many for
+// Measures what a sync scheme costs (cost_overheads.join, .submit) and how much devices that work
+// at the same time slow each other down while the host waits by it (.together, .together_many for
 // steps of n tokens).
 int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
                  const void *options, int n, struct cost_table *t, struct err *e);

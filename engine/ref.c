@@ -9,7 +9,8 @@
 
 static float *row(const struct buffer *b, int64_t r)
 {
-    return (float *)((char *)b->host + r * b->pitch);
+    void *p = (char *)b->host + r * b->pitch;
+    return p;
 }
 
 // Smooth weight between the unchanged and the divided frequency, as the Llama 3.1 release defines.
@@ -65,7 +66,7 @@ static void embed(const struct task *t)
 {
     const struct tensor *w = t->w[0];
     for (int n = t->n0; n < t->n1; n++) {
-        int32_t id = *(int32_t *)(void *)row(t->in, n);
+        int32_t id = *(const int32_t *)(const void *)row(t->in, n);
         assert(id >= 0 && id < w->rows);
         w->enc->decode((const char *)w->data + id * w->row_bytes, row(t->out, n), w->cols);
     }

@@ -272,7 +272,7 @@ release:
 
 int table_read(const char *path, struct arena *a, struct table *out, struct err *e)
 {
-    struct err local;
+    struct err local = {0};
     struct table t = {0};
     struct reader r = {.path = path, .a = a, .e = e ? e : &local};
     r.f = fopen(path, "r");

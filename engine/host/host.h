@@ -10,7 +10,7 @@
 // A device of the host machine. The flag word holds the last completed ticket; the device stores it
 // with release order after its results, the host loads it with acquire order.
 struct host_device {
-    struct device base; // first
+    struct device base;     // first
     _Atomic uint64_t *flag; // NULL: the device cannot set one (caps.flag is false)
 };
 
@@ -27,8 +27,8 @@ extern const struct conf_row device_cpu_rows[], device_opencl_rows[], device_til
 extern const size_t device_cpu_n_rows, device_opencl_n_rows, device_tile_n_rows;
 int device_cpu_open(const struct conf_node *n, struct machine *m, int index, struct device **out,
                     struct err *e);
-int device_opencl_open(const struct conf_node *n, struct machine *m, int index,
-                       struct device **out, struct err *e);
+int device_opencl_open(const struct conf_node *n, struct machine *m, int index, struct device **out,
+                       struct err *e);
 int device_tile_open(const struct conf_node *n, struct machine *m, int index, struct device **out,
                      struct err *e);
 

@@ -38,11 +38,11 @@ struct partners {
 
 // The row that every splitting policy has, and its meaning.
 enum partner_choice { PARTNER_AUTO, PARTNER_GPU, PARTNER_CPU };
-#define PARTNER_ROW(owner)                                                                          \
+#define PARTNER_ROW(owner)                                                                         \
     {                                                                                              \
         .name = "partner", .type = CONF_ENUM, .fallback = "auto", .choices = "auto|gpu|cpu",       \
         .doc = "the flexible device beside the NPU; auto: the GPU, else the CPU",                  \
-        .offset = offsetof(owner, partner)                                                          \
+        .offset = offsetof(owner, partner)                                                         \
     }
 
 // Finds both; an error names the policy and the missing device.
@@ -106,17 +106,17 @@ int util_split_plan(const char *policy, const struct graph *g, const struct mach
 
 // What a policy that gives whole matmuls to the NPU does with a single token, where an NPU is weak.
 enum decode_choice { DECODE_BEST, DECODE_NPU, DECODE_FLEXIBLE };
-#define DECODE_ROW(owner)                                                                           \
+#define DECODE_ROW(owner)                                                                          \
     {                                                                                              \
         .name = "decode", .type = CONF_ENUM, .fallback = "best", .choices = "best|npu|flexible",   \
         .doc = "who computes the matmuls of a single token; best: by the cost table",              \
-        .offset = offsetof(owner, decode)                                                           \
+        .offset = offsetof(owner, decode)                                                          \
     }
-#define SIZES_ROW(owner, value)                                                                     \
+#define SIZES_ROW(owner, value)                                                                    \
     {                                                                                              \
         .name = "sizes", .type = CONF_INT_LIST, .fallback = value, .min = 1, .max = 65536,         \
         .doc = "standard graph sizes (tokens) that may be used; []: all of the device's",          \
-        .offset = offsetof(owner, sizes)                                                            \
+        .offset = offsetof(owner, sizes)                                                           \
     }
 
 // Given a split in which the NPU takes everything (cut = 0, all covered), keeps it or, for a single
