@@ -4,44 +4,65 @@
 set -eu
 partita=${PARTITA:-build/release/partita}
 model=data/partita-stories.gguf
-prompt=${DEMO_PROMPT:-Once upon a time}
+prompt="Olga was a"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-tokens() { sed -n '/"tokens": \[/,/\]/p' "$1" | tr -d ' \n'; }
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+bold="" plain=""
+if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); fi
 
-say "1. One engine, two worlds: the same model on this CPU and on a simulated Snapdragon 8 Gen 3"
-echo "   The engine runs a real model of ours (data/). First on the real CPU, then on a simulated SoC,"
-echo "   where GPU and NPU share every layer under the hetero_tensor policy and the clock is virtual."
-echo
-echo "\$ partita run $model -p \"$prompt\" -n 60 --machine host --policy cpu_only --sync driver"
-$partita run $model -p "$prompt" -n 60 --machine host --policy cpu_only --sync driver
-$partita run $model -p "$prompt" -n 60 --machine host --policy cpu_only --sync driver --json >"$out/cpu"
-echo
-echo "\$ partita run $model -p \"$prompt\" -n 60 --machine soc:sd8gen3 --policy hetero_tensor --sync sleep_poll"
-$partita run $model -p "$prompt" -n 60 --machine soc:sd8gen3 --policy hetero_tensor --sync sleep_poll
-$partita run $model -p "$prompt" -n 60 --machine soc:sd8gen3 --policy hetero_tensor --sync sleep_poll --json >"$out/soc"
-if [ "$(tokens "$out/cpu")" = "$(tokens "$out/soc")" ]; then
+# Shows a generation to the reader, and keeps its tokens for the comparison.
+generate() { # name, options...
+    name=$1
+    shift
     echo
-    echo "   Both worlds generated the same tokens."
+    echo "\$ partita run $model -p \"$prompt\" $*"
+    $partita run "$model" -p "$prompt" -n 200 "$@"
+    tokens "$name" "$@"
+}
+tokens() {
+    name=$1
+    shift
+    $partita run "$model" -p "$prompt" -n 200 "$@" --json |
+        sed -n '/"tokens": \[/,/\]/p' | tr -d ' \n' >"$out/$name"
+    [ -s "$out/$name" ]
+}
+
+say "1. One engine, two worlds"
+echo "   A real model of ours (data/) generates a story, first on this machine's CPU, then on a simulated"
+echo "   Snapdragon 8 Gen 3. There the clock is virtual: the times are the phone's, not this machine's."
+generate cpu --machine host --policy cpu_only --sync driver
+generate soc --machine soc:sd8gen3 --policy hetero_tensor --sync sleep_poll
+echo
+echo "   The model is so small that the solver leaves it to the GPU. So once more with every matmul cut in"
+echo "   half between GPU and NPU (--policy 'weight_centric:share=50 %'), tokens only."
+tokens split --machine soc:sd8gen3 --policy "weight_centric:share=50 %" --sync sleep_poll
+if cmp -s "$out/cpu" "$out/soc" && cmp -s "$out/cpu" "$out/split"; then
+    echo "   CPU, simulated SoC, and simulated SoC with split matmuls: the same tokens."
 else
-    echo "   The tokens differ:" && tokens "$out/cpu" && tokens "$out/soc"
+    echo "   The tokens differ:"
+    cat "$out/cpu" "$out/soc" "$out/split"
     exit 1
 fi
 
-say "2. Which split is best for Llama-3-8B on that phone? (prompt 256, 32 tokens, all in simulation)"
-echo "   Every partition policy with every synchronisation scheme, ranked."
+say "2. Which split is best for Llama-3-8B on that phone?"
+echo "   256 prompt tokens, 32 generated. Every partition policy with every synchronisation scheme, simulated."
 echo
 echo "\$ partita explore configs/space/quick.cfg --top 15"
-$partita explore configs/space/quick.cfg --top 15 -j "$(nproc)" -o "$out/explore.csv"
+$partita explore configs/space/quick.cfg --top 15 -j "$(nproc)" -o "$out/explore.csv" |
+    grep -v '^All points'
+echo
+echo "   What the best one does, operator by operator:"
+echo "\$ partita sim --model llama3-8b --policy hetero_tensor --plan"
+$partita sim --model llama3-8b --policy hetero_tensor --plan | grep -E '^(prefill|decode)|split|centric|npu-only|hybrid'
 
-say "3. The same engine on the real back ends of this machine: OpenCL GPU, CPU, tile NPU"
+say "3. The same engine on the real back ends of this machine"
 $partita list devices
 echo
-echo "   The best configurations of step 2 run for real, on a small model with generated weights,"
-echo "   beside what the plan predicts from this machine's own profile."
+echo "   The best configuration of each policy now runs for real on a small model with generated weights,"
+echo "   beside what its plan predicts from a profile of this machine. (On a phone, this is the proof.)"
 echo
-echo "\$ partita validate explore.csv --model configs/model/demo-60m.cfg --machine host --top 4"
-$partita validate "$out/explore.csv" --model configs/model/demo-60m.cfg --machine host --top 4
+echo "\$ partita validate explore.csv --model demo-60m --per-policy --top 6 --prompt 256 --gen 32"
+$partita validate "$out/explore.csv" --model demo-60m --per-policy --top 6 --prompt 256 --gen 32
 
-say "Next: partita help, docs/guide.md, or your own space in configs/space/."
+say "Next: partita help, docs/guide.md, or a space of your own in configs/space/."
