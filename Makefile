@@ -128,8 +128,12 @@ THREADED := $(filter $(B)/tests/engine/host/% $(B)/tests/contract/test_sync% $(B
 test-threads: deps
 	@$(MAKE) --no-print-directory $(THREADED)
 	@sh tests/run.sh $(THREADED)
+# Nightly: everything that takes long.
 test-long: test
-	@PARTITA=$(EXE) TEST_LONG=1 TEST_TIMEOUT=3600 sh tests/run.sh $(TESTS)
+	@$(MAKE) --no-print-directory digests
+	@$(MAKE) --no-print-directory config=asan test
+	@$(MAKE) --no-print-directory config=tsan test-threads
+	@FUZZ_SECONDS=300 $(MAKE) --no-print-directory fuzz
 
 demo: all
 	@PARTITA=$(EXE) sh tools/demo.sh

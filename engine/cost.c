@@ -7,6 +7,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
@@ -203,8 +206,7 @@ uint64_t cost_digest(const struct cost_table *t)
 }
 
 static const char HEADER[] = "kind,device,order,k,n,x,ps";
-static const char *const OVER[] = {"join",          "submit",         "together",
-                                   "together_many", "copy_bandwidth", "prepare"};
+static const char *const OVER[] = {"join", "submit", "together", "together_many", "copy_bandwidth"};
 _Static_assert(sizeof(struct cost_overheads) ==
                    sizeof OVER / sizeof OVER[0] * MACHINE_MAX_DEVICES * sizeof(double),
                "one name per row of overheads");
@@ -226,50 +228,89 @@ void cost_write(const struct cost_table *t, FILE *f)
             fprintf(f, "%s,%d,0,0,0,0,%.17g\n", OVER[i], d, o[i * MACHINE_MAX_DEVICES + d]);
 }
 
-static int read_row(struct cost_table *t, const char *row)
+static bool known(const struct cost_table *t, int kind, const int *v)
 {
-    char kind[32];
-    int device, order, k, n, x, used = 0;
-    double ps;
-    if (sscanf(row, "%31[^,],%d,%d,%d,%d,%d,%lf %n", kind, &device, &order, &k, &n, &x, &ps,
-               &used) != 7 ||
-        row[used] || device < 0 || device >= MACHINE_MAX_DEVICES || order < 0 ||
-        order >= ORDER_COUNT || !(ps >= 0) || n < 0 || x < 0)
-        return -1;
-    for (int i = 0; i < OP_KINDS; i++)
-        if (!strcmp(kind, op_kind_name((enum op_kind)i))) {
-            if (n < 1)
-                return -1;
-            add_point(t, i, device, order, k, n, x, ps);
-            return 0;
-        }
-    double *o = (double *)&t->over;
-    for (int i = 0; i < (int)(sizeof OVER / sizeof OVER[0]); i++)
-        if (!strcmp(kind, OVER[i])) {
-            o[i * MACHINE_MAX_DEVICES + device] = ps;
-            return 0;
-        }
-    return -1;
+    const struct curve *c = find_curve(t, kind, v[0], v[1], v[2]);
+    for (int i = 0; c && i < c->count; i++)
+        for (int j = 0; c->column[i].n == v[3] && j < c->column[i].count; j++)
+            if (c->column[i].point[j].x == v[4])
+                return true;
+    return false;
+}
+
+// The numbers behind the kind: device, order, k, n, x and the time.
+static bool numbers(const char *text, int *v, double *ps)
+{
+    char *end;
+    for (int i = 0; i < 5; i++) {
+        errno = 0;
+        long l = strtol(text, &end, 10);
+        if (end == text || *end != ',' || errno || l < 0 || l > INT_MAX)
+            return false;
+        v[i] = (int)l;
+        text = end + 1;
+    }
+    *ps = strtod(text, &end);
+    return end != text && !*end && isfinite(*ps) && *ps >= 0;
+}
+
+// NULL, or what is wrong with the row. `seen`: overheads read so far.
+static const char *read_row(struct cost_table *t, const char *row, bool *seen)
+{
+    const char *comma = strchr(row, ',');
+    size_t length = comma ? (size_t)(comma - row) : 0;
+    double *o = (double *)&t->over, ps;
+    int v[5];
+    if (!comma || !numbers(comma + 1, v, &ps) || v[0] >= MACHINE_MAX_DEVICES || v[1] >= ORDER_COUNT)
+        return "malformed row";
+    for (int i = 0; i < OP_KINDS; i++) {
+        const char *name = op_kind_name((enum op_kind)i);
+        if (strlen(name) != length || strncmp(row, name, length))
+            continue;
+        if (v[2] < 1 || v[3] < 1)
+            return "k and n must be at least 1";
+        if (known(t, i, v))
+            return "the same row twice";
+        add_point(t, i, v[0], v[1], v[2], v[3], v[4], ps);
+        return NULL;
+    }
+    for (int i = 0; i < (int)(sizeof OVER / sizeof OVER[0]); i++) {
+        int at = i * MACHINE_MAX_DEVICES + v[0];
+        if (strlen(OVER[i]) != length || strncmp(row, OVER[i], length))
+            continue;
+        if (v[1] || v[2] || v[3] || v[4])
+            return "order, k, n and x must be 0 here";
+        if (seen[at])
+            return "the same row twice";
+        if (!strncmp(OVER[i], "together", 8) && ps < 1)
+            return "a factor below 1";
+        seen[at] = true;
+        o[at] = ps;
+        return NULL;
+    }
+    return "unknown kind";
 }
 
 int cost_read(struct cost_table *t, const char *path, struct err *e)
 {
     char row[256];
+    bool seen[sizeof t->over / sizeof(double)] = {false};
     int line = 0, rc = 0;
     FILE *f = fopen(path, "r");
     if (!f)
         return err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
     while (rc == 0 && fgets(row, sizeof row, f)) {
         row[strcspn(row, "\r\n")] = 0;
-        if (++line == 1) {
-            if (strcmp(row, HEADER))
-                rc = err_at(e, ERR_FORMAT, path, line, NULL, "expected the header %s", HEADER);
-        } else if (read_row(t, row) < 0) {
-            rc = err_at(e, ERR_FORMAT, path, line, NULL, "expected a cost row %s, found \"%s\"",
+        const char *wrong = ++line > 1 ? read_row(t, row, seen) : NULL;
+        if (line == 1 && strcmp(row, HEADER))
+            rc = err_at(e, ERR_FORMAT, path, line, NULL, "expected the header %s", HEADER);
+        else if (wrong)
+            rc = err_at(e, ERR_FORMAT, path, line, NULL, "%s: expected %s, found \"%.80s\"", wrong,
                         HEADER, row);
-        }
     }
-    if (rc == 0 && line == 0)
+    if (rc == 0 && ferror(f))
+        rc = err_at(e, ERR_IO, path, line, NULL, "%s", strerror(errno));
+    else if (rc == 0 && line == 0)
         rc = err_at(e, ERR_FORMAT, path, 0, NULL, "empty file");
     fclose(f);
     return rc;

@@ -38,14 +38,16 @@ struct cost_overheads {
     double together[MACHINE_MAX_DEVICES];
     double together_many[MACHINE_MAX_DEVICES];
     double copy_bandwidth[MACHINE_MAX_DEVICES]; // bytes/s of map(); 0: coherent, free
-    double prepare[MACHINE_MAX_DEVICES];        // ps per byte of static graph, 0: none
 };
 struct cost_overheads *cost_overheads(struct cost_table *t);
 const struct cost_overheads *cost_get_overheads(const struct cost_table *t);
 
 uint64_t cost_digest(const struct cost_table *t);
-// CSV: kind,device,order,k,m,n,n_kv,ps ; one row per grid point and overhead; reads back exactly.
+// CSV: kind,device,order,k,n,x,ps ; one row per grid point (k: the width of an operator that is no
+// matmul; x: rows of a matmul, cached rows of attention) and per overhead; reads back exactly.
 void cost_write(const struct cost_table *t, FILE *f);
+// Adds to a table; a row that is malformed, unknown or there twice is an error with its line. On an
+// error the table holds the rows before it.
 int cost_read(struct cost_table *t, const char *path, struct err *e);
 
 #endif

@@ -110,6 +110,9 @@ struct device {
     struct device_caps caps;
 };
 
+// Loads the rows of every part of the weight that a task uses.
+int device_load(struct device *d, const struct task *t, struct err *e);
+
 bool device_can(const struct device_caps *c, enum op_kind k);
 // The smallest standard size that holds n tokens, 0 when none does.
 int device_size_for(const struct device_caps *c, int n);

@@ -141,25 +141,6 @@ static double expected(const struct cost_table *c, const struct schedule_entry *
     return ps > 0 ? ps : 0;
 }
 
-static int load(struct executor *x, const struct schedule_entry *s, struct err *e)
-{
-    const struct task *t = &s->task;
-    struct device *d = x->machine->device[s->device];
-    if (t->op->kind != OP_MATMUL) {
-        if (t->n_parts && d->ops->load(d, t->w[0], 0, t->w[0]->rows, e) < 0)
-            return e->code;
-        return 0;
-    }
-    int64_t at = 0; // first row of the part within the stacked weight
-    for (int p = 0; p < t->n_parts; at += t->w[p++]->rows) {
-        int64_t m0 = t->m0 - at > 0 ? t->m0 - at : 0;
-        int64_t m1 = t->m1 - at < t->w[p]->rows ? t->m1 - at : t->w[p]->rows;
-        if (m0 < m1 && d->ops->load(d, t->w[p], m0, m1, e) < 0)
-            return e->code;
-    }
-    return 0;
-}
-
 static int prepare(struct executor *x, struct program *p, struct err *e)
 {
     for (int i = 0; i < p->n_steps; i++)
@@ -205,7 +186,7 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
             struct schedule_entry *n = &s->schedule.entry[j];
             bind(x, &n->task);
             n->expect_ps = expected(cost, n);
-            if (load(x, n, e) < 0)
+            if (device_load(x->machine->device[n->device], &n->task, e) < 0)
                 goto fail;
         }
     }

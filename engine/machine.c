@@ -8,6 +8,19 @@ bool device_can(const struct device_caps *c, enum op_kind k)
     return c->ops >> k & 1;
 }
 
+int device_load(struct device *d, const struct task *t, struct err *e)
+{
+    bool matmul = t->op->kind == OP_MATMUL;
+    int64_t at = 0; // first row of the part within the stacked weight
+    for (int p = 0; p < t->n_parts; at += t->w[p++]->rows) {
+        int64_t m0 = matmul && t->m0 > at ? t->m0 - at : 0;
+        int64_t m1 = matmul && t->m1 - at < t->w[p]->rows ? t->m1 - at : t->w[p]->rows;
+        if (m0 < m1 && d->ops->load(d, t->w[p], m0, m1, e) < 0)
+            return e->code;
+    }
+    return 0;
+}
+
 int device_size_for(const struct device_caps *c, int n)
 {
     for (int i = 0; i < c->n_sizes; i++)

@@ -44,7 +44,7 @@ struct machine_ops {
 struct machine {
     const struct machine_ops *ops;
     const char *name; // "host", "soc:sd8gen3"
-    bool simulated;   // for reports only; no decision depends on it
+    bool repeatable;  // a virtual clock: equal runs take equal times, one measurement is enough
     bool values;      // devices compute numbers
     int n_devices;
     struct device *device[MACHINE_MAX_DEVICES];

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEW = 1, MANY = 3 };
+enum { FEW = 1, MANY = 3, LAYERS = 8 };
 static const int64_t BURST = 200 * PS_PER_US; // shortest burst on a real machine
 static const int64_t WARM = 5 * PS_PER_MS;    // work before the first measurement of an operator
 _Static_assert((int)PROFILE_MAX_N >= (int)DEVICE_MAX_SIZES, "one array holds either list");
@@ -35,8 +35,8 @@ static void add_n(struct profile_request *r, int n)
 void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct profile_request *out)
 {
     struct profile_request *r = out;
-    *r = (struct profile_request){.row_parts = m->simulated ? 8 : 4,
-                                  .repeats = m->simulated ? 1 : 2};
+    *r = (struct profile_request){.row_parts = m->repeatable ? 8 : 4,
+                                  .repeats = m->repeatable ? 1 : 2};
     add_n(r, 1);
     for (int n = 16; n < n_prompt && n <= 4096; n *= 2)
         add_n(r, n);
@@ -58,6 +58,29 @@ void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct pr
         r->kv[r->n_kv++] = n_ctx;
 }
 
+// The same slice of the same operator in another layer. A running engine meets each layer's weights
+// once per token; measuring one layer over and over would find them in a cache.
+static void move_to_layer(struct bench *b, struct task *t, int layer)
+{
+    if (t->layer < 0)
+        return;
+    struct graph g = {.model = b->model, .n_ops = t->op->index + 1};
+    struct task other;
+    g.block_begin = 0;
+    g.block_end = GRAPH_MAX_OPS;
+    g.op[t->op->index] = *t->op;
+    graph_task(&g, t->op->index, layer, &other);
+    t->layer = layer;
+    memcpy(t->w, other.w, sizeof t->w);
+    memcpy(t->bias, other.bias, sizeof t->bias);
+}
+
+static int layers_of(const struct bench *b)
+{
+    int n = b->model->shape.n_layer;
+    return n < LAYERS ? n : LAYERS;
+}
+
 // Time of r submissions of one task and the wait for the last; least of the repetitions.
 static int burst(struct bench *b, int device, const struct task *t, int count, double *ps,
                  struct err *e)
@@ -67,9 +90,12 @@ static int burst(struct bench *b, int device, const struct task *t, int count, d
     for (int i = 0; i < b->r->repeats; i++) {
         int64_t begin = b->m->ops->now(b->m);
         uint64_t seq = 0;
-        for (int j = 0; j < count; j++)
-            if (d->ops->submit(d, t, &seq, e) < 0)
+        struct task turn = *t;
+        for (int j = 0; j < count; j++) {
+            move_to_layer(b, &turn, j % layers_of(b));
+            if (d->ops->submit(d, &turn, &seq, e) < 0)
                 return e->code;
+        }
         if (d->ops->wait(d, seq, WAIT_FINISH, e) < 0)
             return e->code;
         double took = (double)(b->m->ops->now(b->m) - begin);
@@ -84,7 +110,7 @@ static int streamed(struct bench *b, int device, const struct task *t, double *p
 {
     double few, many, first = 0;
     int c = 1;
-    if (!b->m->simulated) {
+    if (!b->m->repeatable) {
         if (burst(b, device, t, 1, &first, e) < 0)
             return e->code;
         while (c < 16 && first * c < (double)BURST)
@@ -116,12 +142,10 @@ static int ready(struct bench *b, int device, struct task *t, bool *able, struct
     *able = device_can(&d->caps, t->op->kind) && d->ops->supports(d, t, &no) >= 0;
     if (!*able)
         return 0;
-    int64_t at = 0;
-    for (int p = 0; p < t->n_parts; at += t->w[p++]->rows) {
-        bool matmul = t->op->kind == OP_MATMUL;
-        int64_t m0 = matmul && t->m0 > at ? t->m0 - at : 0;
-        int64_t m1 = matmul && t->m1 - at < t->w[p]->rows ? t->m1 - at : t->w[p]->rows;
-        if (m0 < m1 && d->ops->load(d, t->w[p], m0, m1, e) < 0)
+    struct task turn = *t;
+    for (int l = 0; l < (t->layer < 0 ? 1 : layers_of(b)); l++) {
+        move_to_layer(b, &turn, l);
+        if (device_load(d, &turn, e) < 0)
             return e->code;
     }
     struct static_graph g = {t->op, t->m0, t->m1, t->n_pad, t->order};
@@ -442,7 +466,7 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
                                 .n_n = 2,
                                 .kv = {16},
                                 .n_kv = 1,
-                                .repeats = m->simulated ? 1 : 3,
+                                .repeats = m->repeatable ? 1 : 3,
                                 .max_n = size};
     struct bench b = {.m = m, .model = model, .r = &r, .t = t};
     struct graph g;

@@ -284,7 +284,7 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
     s->m = (struct machine){
         .ops = &ops,
         .name = spec(s, c),
-        .simulated = true,
+        .repeatable = true,
         .values = values,
         .memory = s->cfg.dram.size,
     };
