@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "cli/engine.h"
 #include "engine/machine.h"
 #include "engine/profile.h"
 #include "engine/session.h"
@@ -20,7 +21,7 @@ enum exit_code {
     EXIT_CHECK = 1,  // an audit or a comparison failed
     EXIT_USAGE = 2,  // command line or configuration
     EXIT_DATA = 3,   // a malformed input file (GGUF, CSV, JSON)
-    EXIT_DEVICE = 4, // a device is missing, failed, or cannot do what was asked
+    EXIT_DEVICE = 4, // a device is missing, failed, or it or this build cannot do what was asked
     EXIT_SYSTEM = 5, // input/output or memory
     EXIT_INTERRUPT = 130,
 };
@@ -51,7 +52,9 @@ struct common {
     const char *machine; // "host" or "soc:NAME"
     const char *model;   // path or name
     const char *policy, *sync;
-    const char *set[64]; // --set dotted.key=value
+    const char *engine;    // --engine, or NULL
+    struct engine profile; // what it names
+    const char *set[64];   // --set dotted.key=value
     int n_set;
     bool json, quiet;
     int n_gen;
@@ -66,6 +69,7 @@ struct cli_factory {
     struct machine_factory base; // first
     bool soc;
     char path[512];
+    const struct engine *engine; // NULL: none
     const char *const *set;
     int n_set;
     char spec[96];
@@ -92,6 +96,7 @@ struct cli_session {
     struct arena arena;
     struct machine *machine;
     struct cost_table *cost;
+    struct model *model; // with the engine's weight width, or NULL
     struct session_request q;
 };
 int cli_session_open(const struct cli_factory *f, const struct common *c, const struct model *m,

@@ -158,6 +158,11 @@ int cli_find_config(const char *folder, const char *name, char *buf, size_t size
 static const struct argp_option common_options[] = {
     {"machine", 'm', "MACHINE", 0, "host, or soc:NAME for a simulated SoC (see partita list socs)",
      1},
+    {"engine", 'E', "ENGINE", 0,
+     "use the machine as another inference engine does (see partita list engines). The profile "
+     "gives policy, sync and SoC values, and --policy, --sync and --set win over those; its kernel "
+     "factors then scale what the SoC has, --set included",
+     1},
     {"policy", 'P', "POLICY", 0,
      "partition policy, NAME or NAME:option=value,... (see partita list policies --options; "
      "default hetero_tensor)",
@@ -177,6 +182,22 @@ static const struct argp_option common_options[] = {
     {0},
 };
 
+static const char default_policy[] = "hetero_tensor", default_sync[] = "sleep_poll";
+
+// Policy and sync of the profile, unless the command line has its own.
+static void use_engine(struct common *c)
+{
+    char path[512];
+    struct err e;
+    if (cli_find_config("engine", c->engine, path, sizeof path, &e) < 0 ||
+        engine_open(path, &c->profile, &e) < 0)
+        exit(cli_fail(&e));
+    if (!c->policy || c->policy == default_policy)
+        c->policy = c->profile.policy;
+    if (!c->sync || c->sync == default_sync)
+        c->sync = c->profile.sync;
+}
+
 static error_t common_option(int key, char *arg, struct argp_state *state)
 {
     struct common *c = state->input;
@@ -184,6 +205,13 @@ static error_t common_option(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'm':
         c->machine = arg;
+        break;
+    case 'E':
+        c->engine = arg;
+        break;
+    case ARGP_KEY_SUCCESS:
+        if (c->engine)
+            use_engine(c);
         break;
     case 'P':
         c->policy = arg;
@@ -225,7 +253,7 @@ const struct argp_child common_children[] = {{&common_argp, 0, NULL, 0}, {0}};
 
 void common_init(struct common *c)
 {
-    *c = (struct common){.machine = "host", .policy = "hetero_tensor", .sync = "sleep_poll"};
+    *c = (struct common){.machine = "host", .policy = default_policy, .sync = default_sync};
 }
 
 // --- machines and models
@@ -234,6 +262,9 @@ int cli_conf_open(const struct cli_factory *f, const char *const *overrides, int
                   struct conf **out, struct err *e)
 {
     int rc = f->soc ? conf_open(f->path, out, e) : conf_open_text("host defaults", "", out, e);
+    const struct engine *engine = f->soc ? f->engine : NULL;
+    if (rc == 0 && engine)
+        rc = engine_set(engine, *out, e);
     const char *const *lists[] = {f->set, overrides};
     const int counts[] = {f->n_set, n};
     for (int l = 0; l < 2; l++)
@@ -247,6 +278,8 @@ int cli_conf_open(const struct cli_factory *f, const char *const *overrides, int
             snprintf(key, sizeof key, "%.*s", (int)(eq - lists[l][i]), lists[l][i]);
             rc = conf_override(*out, key, eq + 1, e);
         }
+    if (rc == 0 && engine)
+        rc = engine_scale(engine, *out, e);
     return rc;
 }
 
@@ -262,33 +295,44 @@ static int open_machine(const struct machine_factory *base, const char *const *o
     return rc;
 }
 
+// "hots", "sd8gen3" (without its "soc:"), "soc.sd8gen3".
+static int unknown_machine(const char *name, struct err *e)
+{
+    static char socs[128][64], all[128][72];
+    const char *known[257] = {"host"};
+    int n = cli_list_configs("soc", socs, 128), count = 1;
+    for (int i = 0; i < n; i++) {
+        snprintf(all[i], sizeof all[i], "soc:%.60s", socs[i]);
+        known[count++] = all[i];
+        known[count++] = socs[i];
+    }
+    const char *near = err_nearest(name, known, (size_t)count);
+    for (int i = 0; near && i < n; i++)
+        near = near == socs[i] ? all[i] : near;
+    return err_set(e, ERR_USAGE, "unknown machine \"%s\"%s%s%s: expected host or soc:NAME", name,
+                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
 int cli_factory_open(const char *machine, const struct common *c, bool values,
                      struct cli_factory *out, struct err *e)
 {
     struct cli_factory *f = out;
     *f = (struct cli_factory){.set = c->set, .n_set = c->n_set};
+    f->engine = c->engine ? &c->profile : NULL;
     f->base.open = open_machine;
     f->base.values = values;
     snprintf(f->spec, sizeof f->spec, "%s", machine);
     f->base.spec = f->spec;
-    if (!strcmp(machine, "host"))
+    if (!strcmp(machine, "host")) {
+        if (f->engine && f->engine->n_set + f->engine->n_scale)
+            return err_set(e, ERR_USAGE,
+                           "engine %s describes kernels of a simulated SoC, the host runs ours; "
+                           "try --machine soc:NAME, or --policy %s --sync %s",
+                           c->engine, f->engine->policy, f->engine->sync);
         return 0;
-    if (strncmp(machine, "soc:", 4)) {
-        static char names[128][64], all[129][72];
-        const char *known[129] = {"host"}; // and every SoC, with and without its "soc:"
-        int n = cli_list_configs("soc", names, 128);
-        for (int i = 0; i < n; i++) {
-            snprintf(all[i], sizeof all[i], "soc:%s", names[i]);
-            known[i + 1] = all[i];
-            if (!strcmp(names[i], machine))
-                return err_set(e, ERR_USAGE, "unknown machine \"%s\", did you mean \"soc:%s\"?",
-                               machine, machine);
-        }
-        const char *near = err_nearest(machine, known, (size_t)n + 1);
-        return err_set(e, ERR_USAGE, "unknown machine \"%s\"%s%s%s: expected host or soc:NAME",
-                       machine, near ? ", did you mean \"" : "", near ? near : "",
-                       near ? "\"?" : "");
     }
+    if (strncmp(machine, "soc:", 4))
+        return unknown_machine(machine, e);
     f->soc = true;
     f->base.path = f->path;
     return cli_find_config("soc", machine + 4, f->path, sizeof f->path, e);
@@ -341,6 +385,9 @@ int cli_session_open(const struct cli_factory *f, const struct common *c, const 
     *s = (struct cli_session){.q = {.model = m, .n_prompt = n_prompt, .n_gen = n_gen}};
     arena_init(&s->arena);
     s->cost = cost_create();
+    if (f->engine && engine_model(f->engine, m, &s->model, e) < 0)
+        goto fail;
+    s->q.model = m = s->model ? s->model : m;
     if (policy_parse(c->policy, &s->arena, &s->q.policy, &s->q.policy_options, e) < 0 ||
         sync_parse(c->sync, &s->arena, &s->q.sync, &s->q.sync_options, e) < 0 ||
         cli_machine_open(f, &s->machine, e) < 0)
@@ -377,6 +424,8 @@ void cli_session_close(struct cli_session *s)
 {
     if (s->machine)
         s->machine->ops->close(s->machine);
+    if (s->model)
+        model_close(s->model);
     cost_destroy(s->cost);
     arena_fini(&s->arena);
     *s = (struct cli_session){0};

@@ -19,8 +19,8 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static const char *const KINDS[] = {"policies", "syncs",     "socs",   "models", "searchers",
-                                    "npus",     "encodings", "spaces", "devices"};
+static const char *const KINDS[] = {"policies",  "syncs", "socs",      "engines", "models",
+                                    "searchers", "npus",  "encodings", "spaces",  "devices"};
 enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
 
 static error_t option(int key, char *arg, struct argp_state *state)
@@ -47,7 +47,7 @@ static error_t option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
     options,
     option,
-    "[policies|syncs|socs|models|searchers|npus|encodings|spaces|devices]",
+    "[policies|syncs|socs|engines|models|searchers|npus|encodings|spaces|devices]",
     "Lists what can be named on the command line.",
     NULL,
     NULL,
@@ -168,6 +168,8 @@ static void list(struct lister *l, const char *kind)
             item(l, encoding_registry[i]->name, encoding_registry[i]->doc, NULL, 0);
     else if (!strcmp(kind, "socs"))
         configs(l, "soc");
+    else if (!strcmp(kind, "engines"))
+        configs(l, "engine");
     else if (!strcmp(kind, "models"))
         configs(l, "model");
     else if (!strcmp(kind, "spaces"))

@@ -16,7 +16,7 @@ const struct command commands[] = {
     {"tokenize", "text to token ids and back, with the vocabulary of a GGUF file", cmd_tokenize},
     {"check", "audit: conservation, utilisation, determinism, every plan of every policy",
      cmd_check},
-    {"list", "policies, syncs, socs, models, searchers, devices", cmd_list},
+    {"list", "policies, syncs, socs, models, engines, searchers, devices", cmd_list},
     {"show-config", "the resolved configuration of a machine, with docs and sources",
      cmd_show_config},
 };
@@ -36,8 +36,8 @@ static void help(FILE *f)
                "hetero_tensor --sync sleep_poll\n"
                "  partita explore configs/space/hetero.cfg\n\n"
                "exit codes: 0 success; 1 an audit or comparison failed; 2 usage or configuration; "
-               "3 malformed\n  input file; 4 device missing, failed or unable; 5 input/output or "
-               "memory; 130 interrupted\n");
+               "3 malformed\n  input file; 4 a device is missing or failed, or cannot do it, or "
+               "this build cannot; 5 input/output\n  or memory; 130 interrupted\n");
 }
 
 static int unknown(const char *name)

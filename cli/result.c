@@ -25,6 +25,8 @@ void cli_result_json(struct json *j, const struct cli_session *s, const struct c
     char hex[17];
     json_str(j, "machine", c->machine);
     json_str(j, "model", s->q.model->shape.name);
+    if (c->engine)
+        json_str(j, "engine", c->engine);
     json_str(j, "policy", c->policy);
     json_str(j, "sync", c->sync);
     json_i64(j, "n_prompt", r->n_prompt);
@@ -74,8 +76,8 @@ void cli_result_print(FILE *f, const struct cli_session *s, const struct common 
                       const struct session_result *r)
 {
     char hex[17];
-    fprintf(f, "%s on %s, policy %s, sync %s\n", s->q.model->shape.name, c->machine, c->policy,
-            c->sync);
+    fprintf(f, "%s on %s%s%s, policy %s, sync %s\n", s->q.model->shape.name, c->machine,
+            c->engine ? ", engine " : "", c->engine ? c->engine : "", c->policy, c->sync);
     fprintf(f, "  prefill  %6d tokens   TTFT %10.2f ms   %8.1f token/s", r->n_prompt, r->ttft_ms,
             r->prefill_tok_s);
     if (!isnan(r->predicted_prefill_ms))

@@ -14,7 +14,7 @@ static char tree[128];
 // Runs a command in the copy; its output (first part) goes to out. Returns the exit status.
 static int in_tree(const char *command, char *out, size_t size)
 {
-    char line[1024];
+    char line[2048];
     snprintf(line, sizeof line, "cd '%s' && { %s; } 2>&1", tree, command);
     FILE *p = popen(line, "r");
     size_t n = p ? fread(out, 1, size - 1, p) : 0;
@@ -61,7 +61,7 @@ static int cut_out_examples(void)
 static void test_examples_build_and_run(void)
 {
     static char out[20000];
-    char command[400];
+    char command[1000];
     // Objects come along with their times, so that only what is new is compiled.
     snprintf(tree, sizeof tree, "%s/tree", test_tmpdir());
     snprintf(

@@ -25,7 +25,7 @@ static void test_clock_and_sleep(void)
     CHECK(isnan(e.total) && isnan(e.device[0]) && isnan(e.dram));
     CHECK_INT(m->ops->digest(m), 0);
     CHECK(m->memory > 0);
-    CHECK(m->values && !m->simulated);
+    CHECK(m->values && !m->repeatable);
     CHECK_STR(m->ops->name, "host");
     m->ops->close(m);
 }
