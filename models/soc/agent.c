@@ -275,3 +275,65 @@ void agent_reset_device(struct device *d)
 {
     (void)d; // the queues of a machine share a clock: it resets them all (machine_ops.reset)
 }
+
+static int supports(const struct device *d, const struct task *t, struct err *e)
+{
+    if (t->n_pad)
+        return err_set(e, ERR_UNSUPPORTED, "%s has no static graphs (n_pad %d for %s)",
+                       d->caps.name, t->n_pad, t->op->name);
+    return 0;
+}
+
+static int prepare(struct device *d, const struct static_graph *g, int *handle, struct err *e)
+{
+    (void)handle;
+    return err_set(e, ERR_UNSUPPORTED, "%s has no static graphs (%s)", d->caps.name, g->op->name);
+}
+
+static void close_agent(struct device *d)
+{
+    agent_fini(agent_of(d));
+    free(d);
+}
+
+static const struct device_ops dynamic_ops = {
+    .name = "soc-agent",
+    .supports = supports,
+    .alloc = agent_alloc,
+    .free = agent_free,
+    .map = agent_map,
+    .load = agent_load,
+    .prepare = prepare,
+    .submit = agent_submit,
+    .poll = agent_poll,
+    .wait = agent_wait,
+    .stats = agent_stats,
+    .reset = agent_reset_device,
+    .close = close_agent,
+};
+
+int agent_open(struct agent *a, enum device_kind kind, const char *detail, agent_cost_fn *cost,
+               const struct queue_params *q, struct machine *m, int index, struct control *host,
+               struct dram *dram, struct device **out, struct err *e)
+{
+    a->base.ops = &dynamic_ops;
+    a->base.caps = (struct device_caps){
+        .name = device_kind_name(kind),
+        .detail = detail,
+        .kind = kind,
+        .ops = (1u << OP_KINDS) - 1,
+        .values = m->values,
+        .tile = 1,
+        .act_bytes = 2, // FP16
+        .coherent = true,
+        .flag = true,
+        .event = true,
+    };
+    a->cost = cost;
+    if (agent_init(a, m, index, q, host, dram, e) < 0) {
+        free(a);
+        return e ? e->code : ERR_MEMORY;
+    }
+    *out = &a->base;
+    return 0;
+}

@@ -68,6 +68,11 @@ struct agent {
 int agent_init(struct agent *a, struct machine *m, int index, const struct queue_params *q,
                struct control *host, struct dram *dram, struct err *e);
 void agent_fini(struct agent *a);
+// Opens a device with dynamic shapes that has nothing of its own but what a task costs (GPU, CPU).
+// `a` is the first member of a zeroed allocation, which close() frees, and so does an error.
+int agent_open(struct agent *a, enum device_kind kind, const char *detail, agent_cost_fn *cost,
+               const struct queue_params *q, struct machine *m, int index, struct control *host,
+               struct dram *dram, struct device **out, struct err *e);
 void agent_reset(struct agent *a); // after sim_reset
 // Complete up to now, the executing task included: ps busy.
 int64_t agent_busy(const struct agent *a);

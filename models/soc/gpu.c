@@ -63,42 +63,6 @@ static void cost(const struct agent *a, const struct task *t, struct agent_cost 
     }
 }
 
-static int supports(const struct device *d, const struct task *t, struct err *e)
-{
-    if (t->n_pad)
-        return err_set(e, ERR_UNSUPPORTED, "%s has no static graphs (n_pad %d for %s)",
-                       d->caps.name, t->n_pad, t->op->name);
-    return 0;
-}
-
-static int prepare(struct device *d, const struct static_graph *g, int *handle, struct err *e)
-{
-    (void)handle;
-    return err_set(e, ERR_UNSUPPORTED, "%s has no static graphs (%s)", d->caps.name, g->op->name);
-}
-
-static void close_gpu(struct device *d)
-{
-    agent_fini((struct agent *)d);
-    free(d);
-}
-
-static const struct device_ops ops = {
-    .name = "soc-gpu",
-    .supports = supports,
-    .alloc = agent_alloc,
-    .free = agent_free,
-    .map = agent_map,
-    .load = agent_load,
-    .prepare = prepare,
-    .submit = agent_submit,
-    .poll = agent_poll,
-    .wait = agent_wait,
-    .stats = agent_stats,
-    .reset = agent_reset_device,
-    .close = close_gpu,
-};
-
 int gpu_open(const struct gpu_params *p, const struct queue_params *q, struct machine *m, int index,
              struct control *host, struct dram *dram, struct device **out, struct err *e)
 {
@@ -106,24 +70,5 @@ int gpu_open(const struct gpu_params *p, const struct queue_params *q, struct ma
     if (!g)
         return err_set(e, ERR_MEMORY, "no memory for the GPU");
     g->p = *p;
-    g->agent.base.ops = &ops;
-    g->agent.base.caps = (struct device_caps){
-        .name = "gpu",
-        .detail = p->name,
-        .kind = DEVICE_GPU,
-        .ops = (1u << OP_KINDS) - 1,
-        .values = m->values,
-        .tile = 1,
-        .act_bytes = 2, // FP16
-        .coherent = true,
-        .flag = true,
-        .event = true,
-    };
-    g->agent.cost = cost;
-    if (agent_init(&g->agent, m, index, q, host, dram, e) < 0) {
-        free(g);
-        return e ? e->code : ERR_MEMORY;
-    }
-    *out = &g->agent.base;
-    return 0;
+    return agent_open(&g->agent, DEVICE_GPU, p->name, cost, q, m, index, host, dram, out, e);
 }

@@ -36,23 +36,24 @@ static const struct conf_row rows[] = {
      .offset = offsetof(struct options, margin)},
 };
 
-// Keeps the better of two splits; `factor` > 1 handicaps the newcomer.
-static void consider(const struct split *s, double ps, double factor, struct split *best,
+// Keeps the better of two splits; the newcomer must also stay below `limit` (negative: none).
+static void consider(const struct split *s, double ps, double limit, struct split *best,
                      double *best_ps)
 {
-    if (ps >= 0 && (*best_ps < 0 || ps * factor < *best_ps)) {
+    if (ps >= 0 && (limit < 0 || ps < limit) && (*best_ps < 0 || ps < *best_ps)) {
         *best = *s;
         *best_ps = ps;
     }
 }
 
-static void consider_whole(const struct op *op, int n, const struct machine_desc *d,
+// A split as it is, without moving its cut.
+static void consider_fixed(const struct op *op, int n, const struct machine_desc *d,
                            const struct cost_table *c, const struct partners *w, struct split s,
-                           double factor, struct split *best, double *best_ps)
+                           double limit, struct split *best, double *best_ps)
 {
     struct split_cost t;
     if (split_estimate(c, d, w, op, n, &s, &t))
-        consider(&s, split_total(c, w, op, n, &s, &t), factor, best, best_ps);
+        consider(&s, split_total(c, w, op, n, &s, &t), limit, best, best_ps);
 }
 
 static int choose(const struct op *op, int n, const struct machine_desc *d,
@@ -63,24 +64,25 @@ static int choose(const struct op *op, int n, const struct machine_desc *d,
     const struct device_caps *npu = &d->device[w->npu];
     struct split cover[2] = {{0}, {0}};
     bool usable[2];
-    double factor = 1 / (1 - (o->margin < 0.99 ? o->margin : 0.99));
     (void)e;
     *out = split_flexible(op);
     *ps = -1;
-    consider_whole(op, n, d, c, w, *out, 1, out, ps);
     usable[0] = split_cover_pad(npu, NULL, n, &cover[0]);
     split_cover_fit(npu, NULL, n, true, &cover[1]);
     usable[1] = cover[1].covered > 0;
-    if (usable[0])
-        consider_whole(op, n, d, c, w, cover[0], 1, out, ps); // NPU alone
-    if (usable[1])
-        consider_whole(op, n, d, c, w, cover[1], factor, out, ps); // NPU, or activation-centric
-    for (int i = 0; i < 2; i++) {                                  // weight-centric and hybrid
+    consider_fixed(op, n, d, c, w, *out, -1, out, ps);
+    for (int i = 0; i < 2; i++) // the NPU alone
+        if (usable[i] && cover[i].covered == n)
+            consider_fixed(op, n, d, c, w, cover[i], -1, out, ps);
+    double limit = *ps >= 0 ? *ps * (1 - o->margin) : -1;
+    if (usable[1] && cover[1].covered < n) // activation-centric
+        consider_fixed(op, n, d, c, w, cover[1], limit, out, ps);
+    for (int i = 0; i < 2; i++) { // weight-centric and hybrid
         struct split s = cover[i];
         if (!usable[i])
             continue;
         double t = split_balance(c, d, w, op, n, 0, (int)o->parts, &s);
-        consider(&s, t, factor, out, ps);
+        consider(&s, t, limit, out, ps);
     }
     if (*ps < 0)
         *ps = 0; // an empty table: the flexible partner alone

@@ -119,6 +119,21 @@ enum decode_choice { DECODE_BEST, DECODE_NPU, DECODE_FLEXIBLE };
         .offset = offsetof(owner, sizes)                                                           \
     }
 
+// How the policies that cut rows choose the cut (see split_balance).
+#define BALANCE_ROWS(owner)                                                                        \
+    {.name = "share",                                                                              \
+     .type = CONF_REAL,                                                                            \
+     .unit = UNIT_PERCENT,                                                                         \
+     .fallback = "0 %",                                                                            \
+     .max = 1,                                                                                     \
+     .doc = "rows of the flexible partner; 0 %: balanced by the cost table",                       \
+     .offset = offsetof(owner, share)},                                                            \
+    {                                                                                              \
+        .name = "parts", .type = CONF_INT, .fallback = "8", .min = 2, .max = 64,                   \
+        .doc = "the balance is sought in multiples of 1/parts of the rows",                        \
+        .offset = offsetof(owner, parts)                                                           \
+    }
+
 // Given a split in which the NPU takes everything (cut = 0, all covered), keeps it or, for a single
 // token, hands the operator to the flexible partner as `decode` says. Sets *ps.
 int util_npu_or_flexible(const char *policy, const struct op *op, int n,

@@ -17,20 +17,7 @@ struct options {
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
-    {.name = "share",
-     .type = CONF_REAL,
-     .unit = UNIT_PERCENT,
-     .fallback = "0 %",
-     .max = 1,
-     .doc = "rows of the flexible partner; 0 %: balanced by the cost table",
-     .offset = offsetof(struct options, share)},
-    {.name = "parts",
-     .type = CONF_INT,
-     .fallback = "8",
-     .min = 2,
-     .max = 64,
-     .doc = "the balance is sought in multiples of 1/parts of the rows",
-     .offset = offsetof(struct options, parts)},
+    BALANCE_ROWS(struct options),
 };
 
 static int choose(const struct op *op, int n, const struct machine_desc *d,

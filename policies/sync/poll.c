@@ -9,19 +9,11 @@
 #include "policies/sync/util_flag.h"
 
 struct options {
-    int64_t ask;
-    int core;
+    struct sync_flag_options flag;
 };
 
 static const struct conf_row rows[] = {
-    {.name = "ask",
-     .type = CONF_INT,
-     .fallback = "100000",
-     .min = 1,
-     .max = 1e12,
-     .doc = "turns of the polling loop after which the driver is asked whether the device lives",
-     .offset = offsetof(struct options, ask)},
-    SYNC_CORE_ROW(struct options),
+    SYNC_FLAG_ROWS(struct options, flag),
 };
 
 static int offered(const struct machine_desc *d, const void *options, struct err *e)
@@ -34,8 +26,8 @@ static int join(struct machine *m, const void *options, const struct ticket *t, 
                 struct err *e)
 {
     const struct options *o = options;
-    sync_core(m, o->core);
-    return sync_flags_poll(m, t, n, o->ask, e);
+    sync_flags_place(m, &o->flag);
+    return sync_flags_poll(m, &o->flag, t, n, e);
 }
 
 const struct sync_ops sync_poll = {

@@ -12,8 +12,7 @@
 struct options {
     int64_t margin;      // ps
     int64_t granularity; // ps
-    int64_t ask;
-    int core;
+    struct sync_flag_options flag;
 };
 
 static const struct conf_row rows[] = {
@@ -31,14 +30,7 @@ static const struct conf_row rows[] = {
      .max = 1e10,
      .doc = "shortest sleep worth asking for; anything shorter is polled through",
      .offset = offsetof(struct options, granularity)},
-    {.name = "ask",
-     .type = CONF_INT,
-     .fallback = "100000",
-     .min = 1,
-     .max = 1e12,
-     .doc = "turns of the polling loop after which the driver is asked whether the device lives",
-     .offset = offsetof(struct options, ask)},
-    SYNC_CORE_ROW(struct options),
+    SYNC_FLAG_ROWS(struct options, flag),
 };
 
 static int offered(const struct machine_desc *d, const void *options, struct err *e)
@@ -54,11 +46,11 @@ static int join(struct machine *m, const void *options, const struct ticket *t, 
     int64_t due = 0;
     for (int i = 0; i < n; i++)
         due = t[i].due > due ? t[i].due : due;
-    sync_core(m, o->core);
+    sync_flags_place(m, &o->flag);
     int64_t left = due - o->margin - m->ops->now(m);
     if (left >= o->granularity && left > 0)
         m->ops->sleep(m, left);
-    return sync_flags_poll(m, t, n, o->ask, e);
+    return sync_flags_poll(m, &o->flag, t, n, e);
 }
 
 const struct sync_ops sync_sleep_poll = {

@@ -12,13 +12,20 @@ int sync_flags_offered(const struct machine_desc *d, const char *scheme, struct 
     return 0;
 }
 
-int sync_flags_poll(struct machine *m, const struct ticket *t, int n, int64_t ask, struct err *e)
+void sync_flags_place(struct machine *m, const struct sync_flag_options *o)
+{
+    if (o->core != CORE_ANY)
+        m->ops->place(m, (enum core_class)o->core);
+}
+
+int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const struct ticket *t,
+                    int n, struct err *e)
 {
     for (int i = 0; i < n; i++) {
         struct device *d = m->device[t[i].device];
         for (int64_t turn = 1; m->ops->flag(m, t[i].device) < t[i].seq; turn++) {
             m->ops->pause(m);
-            if (turn % ask)
+            if (turn % o->ask)
                 continue;
             int rc = d->ops->poll(d, t[i].seq, e);
             if (rc < 0)

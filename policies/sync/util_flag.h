@@ -5,23 +5,32 @@
 
 #include "engine/sync.h"
 
-// Every device has a flag word that the host can poll.
-int sync_flags_offered(const struct machine_desc *d, const char *scheme, struct err *e);
-// Polls the flag words until all tickets are complete. Every `ask` turns the driver is asked too,
-// so that a lost device ends in an error and not in an endless loop.
-int sync_flags_poll(struct machine *m, const struct ticket *t, int n, int64_t ask, struct err *e);
-
-// The row of the polling core, and what it does. Default: wherever the control plane is.
-#define SYNC_CORE_ROW(owner)                                                                       \
+// What every polling scheme can be told.
+struct sync_flag_options {
+    int64_t ask; // turns of the polling loop
+    int core;    // enum core_class
+};
+#define SYNC_FLAG_ROWS(owner, field)                                                               \
+    {.name = "ask",                                                                                \
+     .type = CONF_INT,                                                                             \
+     .fallback = "100000",                                                                         \
+     .min = 1,                                                                                     \
+     .max = 1e12,                                                                                  \
+     .doc = "turns of the polling loop after which the driver is asked whether the device lives",  \
+     .offset = offsetof(owner, field.ask)},                                                        \
     {                                                                                              \
         .name = "core", .type = CONF_ENUM, .fallback = "any", .choices = "any|big|middle|little",  \
-        .doc = "class of cores on which the control plane waits and polls",                        \
-        .offset = offsetof(owner, core)                                                            \
+        .doc = "class of cores on which the control plane waits and polls; any: where it is",      \
+        .offset = offsetof(owner, field.core)                                                      \
     }
-static inline void sync_core(struct machine *m, int core)
-{
-    if (core != CORE_ANY)
-        m->ops->place(m, (enum core_class)core);
-}
+
+// Every device has a flag word that the host can poll.
+int sync_flags_offered(const struct machine_desc *d, const char *scheme, struct err *e);
+// Moves the control plane to the core that the options ask for.
+void sync_flags_place(struct machine *m, const struct sync_flag_options *o);
+// Polls the flag words until all tickets are complete. Every `ask` turns the driver is asked too,
+// so that a lost device ends in an error and not in an endless loop.
+int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const struct ticket *t,
+                    int n, struct err *e);
 
 #endif

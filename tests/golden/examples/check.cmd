@@ -1,0 +1,1 @@
+partita check --model tinyllama-1.1b --prompt 300 --gen 4

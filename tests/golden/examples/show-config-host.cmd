@@ -1,0 +1,1 @@
+partita show-config host

@@ -1,0 +1,1 @@
+partita show-config --rows soc:sd8gen3

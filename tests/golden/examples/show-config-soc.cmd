@@ -1,0 +1,1 @@
+partita show-config soc:sd8gen3 --set npu.arch.arrays=4

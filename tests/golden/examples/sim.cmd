@@ -1,0 +1,1 @@
+partita sim --soc sd8gen3 --model llama3-8b --prompt 256 --gen 32 --policy hetero_tensor --sync sleep_poll
