@@ -91,7 +91,13 @@ static int distance(const char *a, const char *b)
 const char *err_nearest(const char *word, const char *const *names, size_t n)
 {
     const char *best = NULL;
-    int limit = (int)strlen(word) / 3 + 2; // a third of the letters may be wrong
+    size_t len = strlen(word);
+    int limit = (int)len / 3 + 2;  // a third of the letters may be wrong
+    for (size_t i = 0; i < n; i++) // the beginning of a name: "hetero" for "hetero_tensor"
+        if (len > 2 && !strncmp(names[i], word, len) && (!best || strlen(names[i]) < strlen(best)))
+            best = names[i];
+    if (best)
+        return best;
     for (size_t i = 0; i < n; i++) {
         int d = distance(word, names[i]);
         if (d < limit) {

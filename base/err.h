@@ -44,8 +44,8 @@ void err_locate(struct err *e, const char *file, int line);
 // Writes "file:line: key: message" without a newline into buf; returns buf.
 const char *err_text(const struct err *e, char *buf, size_t size);
 
-// The candidate nearest to `word` by edit distance, or NULL when none is near enough to be worth
-// suggesting. `names` is an array of n strings.
+// The candidate that `word` is the beginning of, or else the nearest by edit distance; NULL when
+// none is near enough to be worth suggesting. `names` is an array of n strings.
 const char *err_nearest(const char *word, const char *const *names, size_t n);
 
 #endif

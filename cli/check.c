@@ -10,18 +10,8 @@
 #include "base/digest.h"
 
 struct check_options {
-    struct common c;
-    int prompt, gen;
+    struct workload w;
     bool all_policies, all_syncs;
-};
-
-enum { KEY_MODEL = 2200, KEY_PROMPT, KEY_GEN };
-
-static const struct argp_option options[] = {
-    {"model", KEY_MODEL, "MODEL", 0, "model shape (default llama3-8b)", 0},
-    {"prompt", KEY_PROMPT, "N", 0, "prompt tokens of the runs (default 300)", 0},
-    {"gen", KEY_GEN, "N", 0, "tokens to generate in the runs (default 4)", 0},
-    {0},
 };
 
 static error_t option(int key, char *arg, struct argp_state *state)
@@ -29,19 +19,10 @@ static error_t option(int key, char *arg, struct argp_state *state)
     struct check_options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->c;
-        break;
-    case KEY_MODEL:
-        o->c.model = arg;
-        break;
-    case KEY_PROMPT:
-        o->prompt = cli_whole(state, "--prompt", arg, 1, 100000);
-        break;
-    case KEY_GEN:
-        o->gen = cli_whole(state, "--gen", arg, 1, 100000);
+        state->child_inputs[0] = &o->w;
         break;
     case ARGP_KEY_ARG:
-        argp_error(state, "unexpected \"%s\"", arg);
+        argp_error(state, "unexpected \"%s\" (the model is given by --model)", arg);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -50,13 +31,13 @@ static error_t option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp argp = {
-    options,
+    NULL,
     option,
     "",
     "Audits a simulated machine: every plan of every policy, conservation of work and bytes, "
     "utilisation, equal digests of equal runs. All policies with all sync schemes, unless --policy "
     "or --sync restrict it to one.",
-    common_children,
+    workload_children,
     NULL,
     NULL};
 
@@ -121,7 +102,7 @@ static void check_one(const struct cli_factory *f, struct check_options *o, cons
                       const char *policy, const char *sync, bool plans, struct tally *t,
                       struct json *j)
 {
-    struct common c = o->c;
+    struct common c = o->w.c;
     struct cli_session s;
     struct err e = {0};
     uint64_t digest = 0;
@@ -129,7 +110,7 @@ static void check_one(const struct cli_factory *f, struct check_options *o, cons
     char text[700], hex[17];
     c.policy = policy;
     c.sync = sync;
-    int rc = cli_session_open(f, &c, m, o->prompt, o->gen, &s, &e);
+    int rc = cli_session_open(f, &c, m, o->w.prompt, o->w.gen, &s, &e);
     if (rc == 0) {
         if (plans)
             rc = check_plans(&s.q, &t->proven, &e);
@@ -144,7 +125,7 @@ static void check_one(const struct cli_factory *f, struct check_options *o, cons
     t->digest = digest_u64(t->digest, digest);
     if (rc < 0)
         err_text(&e, text, sizeof text);
-    if (o->c.json) {
+    if (o->w.c.json) {
         json_object_begin(j, NULL);
         json_str(j, "policy", policy);
         json_str(j, "sync", sync);
@@ -171,9 +152,9 @@ static int check_names(const struct check_options *o, struct err *e)
     int rc = 0;
     arena_init(&a);
     if (!o->all_policies)
-        rc = policy_parse(o->c.policy, &a, &policy, &options_of, e);
+        rc = policy_parse(o->w.c.policy, &a, &policy, &options_of, e);
     if (rc == 0 && !o->all_syncs)
-        rc = sync_parse(o->c.sync, &a, &sync, &options_of, e);
+        rc = sync_parse(o->w.c.sync, &a, &sync, &options_of, e);
     arena_fini(&a);
     return rc;
 }
@@ -184,30 +165,30 @@ static int check(struct check_options *o, const struct model *m, struct err *e)
     struct tally t = {.digest = DIGEST_INIT};
     struct json j;
     char hex[17];
-    if (cli_factory_open(o->c.machine, &o->c, false, &f, e) < 0)
+    if (cli_factory_open(o->w.c.machine, &o->w.c, false, &f, e) < 0)
         return e->code;
     if (!f.soc)
         return err_set(e, ERR_USAGE, "check audits simulated machines: --machine soc:NAME");
     if (check_names(o, e) < 0)
         return e->code;
-    if (o->c.json) {
+    if (o->w.c.json) {
         json_begin(&j, stdout, true);
         json_object_begin(&j, NULL);
         json_array_begin(&j, "runs");
     } else {
-        printf("auditing %s with %s, prompt %d, %d tokens\n", o->c.machine, m->shape.name,
-               o->prompt, o->gen);
+        printf("auditing %s with %s, prompt %d, %d tokens\n", o->w.c.machine, m->shape.name,
+               o->w.prompt, o->w.gen);
     }
     for (size_t p = 0; p < policy_registry_count; p++)
         for (size_t s = 0, first = 1; s < sync_registry_count; s++) {
             const char *policy = policy_registry[p]->name, *sync = sync_registry[s]->name;
             if ((!o->all_policies && p) || (!o->all_syncs && s))
                 continue;
-            check_one(&f, o, m, o->all_policies ? policy : o->c.policy,
-                      o->all_syncs ? sync : o->c.sync, first, &t, &j);
+            check_one(&f, o, m, o->all_policies ? policy : o->w.c.policy,
+                      o->all_syncs ? sync : o->w.c.sync, first, &t, &j);
             first = 0;
         }
-    if (o->c.json) {
+    if (o->w.c.json) {
         json_array_end(&j);
         json_i64(&j, "plans_proven", t.proven);
         json_i64(&j, "ok", t.runs);
@@ -226,17 +207,15 @@ static int check(struct check_options *o, const struct model *m, struct err *e)
 
 int cmd_check(int argc, char **argv)
 {
-    struct check_options o = {.prompt = 300, .gen = 4};
+    struct check_options o = {.all_policies = false};
     struct model *m = NULL;
     struct err e;
-    common_init(&o.c);
-    o.c.machine = "soc:sd8gen3";
-    o.c.model = "llama3-8b";
-    o.c.policy = o.c.sync = NULL;
+    workload_init(&o.w, "soc:sd8gen3", "llama3-8b", 300, 4);
+    o.w.c.policy = o.w.c.sync = NULL;
     cli_parse(&argp, argc, argv, &o);
-    o.all_policies = !o.c.policy;
-    o.all_syncs = !o.c.sync;
-    int rc = cli_model_open(o.c.model, &m, &e);
+    o.all_policies = !o.w.c.policy;
+    o.all_syncs = !o.w.c.sync;
+    int rc = cli_model_open(o.w.c.model, &m, &e);
     if (rc >= 0)
         rc = check(&o, m, &e);
     if (m)

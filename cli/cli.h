@@ -64,6 +64,17 @@ extern const struct argp_child common_children[];
 extern const struct argp common_argp;
 void common_init(struct common *c);
 
+// What is timed: the common options and a model shape with prompt and generation.
+struct workload {
+    struct common c;
+    char soc[96]; // --soc NAME as a machine
+    int prompt, gen;
+    const char *encoding; // of generated weights on a real machine
+};
+extern const struct argp workload_argp;
+extern const struct argp_child workload_children[]; // workload and, below it, the common options
+void workload_init(struct workload *w, const char *machine, const char *model, int prompt, int gen);
+
 // A factory for "host" or "soc:NAME" with the --set overrides; `values` as asked.
 struct cli_factory {
     struct machine_factory base; // first

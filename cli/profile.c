@@ -8,23 +8,11 @@
 #include <string.h>
 
 struct profile_options {
-    struct common c;
-    char machine[96];
-    const char *out, *encoding;
-    int prompt, gen;
+    struct workload w;
+    const char *out;
 };
 
-enum { KEY_SOC = 2300, KEY_MODEL, KEY_PROMPT, KEY_GEN, KEY_ENCODING };
-
 static const struct argp_option options[] = {
-    {"soc", KEY_SOC, "NAME", 0, "simulated SoC; the same as --machine soc:NAME", 0},
-    {"model", KEY_MODEL, "MODEL", 0, "model shape or GGUF file (default tinyllama-1.1b)", 0},
-    {"prompt", KEY_PROMPT, "N", 0, "longest prompt to measure for (default 256)", 0},
-    {"gen", KEY_GEN, "N", 0, "tokens to generate, for the length of the context (default 32)", 0},
-    {"encoding", KEY_ENCODING, "NAME", 0,
-     "encoding of generated weights on a real machine (default "
-     "Q4_0)",
-     0},
     {"output", 'o', "FILE", 0, "file to write (default: standard output)", 0},
     {0},
 };
@@ -34,29 +22,13 @@ static error_t option(int key, char *arg, struct argp_state *state)
     struct profile_options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->c;
-        break;
-    case KEY_SOC:
-        snprintf(o->machine, sizeof o->machine, "soc:%s", arg);
-        o->c.machine = o->machine;
-        break;
-    case KEY_MODEL:
-        o->c.model = arg;
-        break;
-    case KEY_PROMPT:
-        o->prompt = cli_whole(state, "--prompt", arg, 1, 100000);
-        break;
-    case KEY_GEN:
-        o->gen = cli_whole(state, "--gen", arg, 1, 100000);
-        break;
-    case KEY_ENCODING:
-        o->encoding = arg;
+        state->child_inputs[0] = &o->w;
         break;
     case 'o':
         o->out = arg;
         break;
     case ARGP_KEY_ARG:
-        argp_error(state, "unexpected \"%s\"", arg);
+        argp_error(state, "unexpected \"%s\" (the model is given by --model)", arg);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -70,7 +42,7 @@ static const struct argp argp = {
     "",
     "Measures every operator of a model on every device of a machine, and "
     "the hand-overs of a sync scheme; prints the cost table as CSV.",
-    common_children,
+    workload_children,
     NULL,
     NULL};
 
@@ -123,9 +95,9 @@ static int profile(struct profile_options *o, struct model *m, struct err *e)
 {
     struct cli_factory f;
     struct cli_session s;
-    if (cli_factory_open(o->c.machine, &o->c, false, &f, e) < 0 ||
-        (!f.soc && !m->has_data && cli_generate_weights(m, o->encoding, o->c.seed, e) < 0) ||
-        cli_session_open(&f, &o->c, m, o->prompt, o->gen, &s, e) < 0)
+    if (cli_factory_open(o->w.c.machine, &o->w.c, false, &f, e) < 0 ||
+        (!f.soc && !m->has_data && cli_generate_weights(m, o->w.encoding, o->w.c.seed, e) < 0) ||
+        cli_session_open(&f, &o->w.c, m, o->w.prompt, o->w.gen, &s, e) < 0)
         return e->code;
     // A file appears under its name only when it is complete.
     char part[512];
@@ -136,7 +108,7 @@ static int profile(struct profile_options *o, struct model *m, struct err *e)
     if (o->out && !out) {
         rc = err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
     } else {
-        write_table(s.cost, o->c.json, out ? out : stdout);
+        write_table(s.cost, o->w.c.json, out ? out : stdout);
         bool bad = ferror(out ? out : stdout) || (out ? fclose(out) : fflush(stdout)) != 0;
         if (bad || (out && rename(part, o->out) != 0))
             rc = err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
@@ -147,13 +119,12 @@ static int profile(struct profile_options *o, struct model *m, struct err *e)
 
 int cmd_profile(int argc, char **argv)
 {
-    struct profile_options o = {.prompt = 256, .gen = 32, .encoding = "Q4_0"};
+    struct profile_options o = {.out = NULL};
     struct model *m = NULL;
     struct err e;
-    common_init(&o.c);
-    o.c.model = "tinyllama-1.1b";
+    workload_init(&o.w, "host", "tinyllama-1.1b", 256, 32);
     cli_parse(&argp, argc, argv, &o);
-    int rc = cli_model_open(o.c.model, &m, &e);
+    int rc = cli_model_open(o.w.c.model, &m, &e);
     if (rc >= 0)
         rc = profile(&o, m, &e);
     if (m)

@@ -7,29 +7,12 @@
 #include <string.h>
 
 struct sim_options {
-    struct common c;
-    char machine[96];
-    int prompt, gen;
+    struct workload w;
     bool plan;
-    const char *encoding;
 };
 
-enum { KEY_SOC = 2100, KEY_PROMPT, KEY_GEN, KEY_MODEL, KEY_PLAN, KEY_ENCODING };
-
 static const struct argp_option options[] = {
-    {"soc", KEY_SOC, "NAME", 0, "simulated SoC; the same as --machine soc:NAME (default sd8gen3)",
-     0},
-    {"model", KEY_MODEL, "MODEL", 0,
-     "a name from partita list models, a .cfg, a config.json or a GGUF "
-     "file (default llama3-8b)",
-     0},
-    {"prompt", KEY_PROMPT, "N", 0, "prompt tokens (default 256)", 0},
-    {"gen", KEY_GEN, "N", 0, "tokens to generate (default 32)", 0},
-    {"plan", KEY_PLAN, 0, 0, "print the plans of both phases too", 0},
-    {"encoding", KEY_ENCODING, "NAME", 0,
-     "encoding of generated weights on a real machine (default "
-     "Q4_0)",
-     0},
+    {"plan", 'p', 0, 0, "print the plans of both phases too", 0},
     {0},
 };
 
@@ -38,26 +21,10 @@ static error_t option(int key, char *arg, struct argp_state *state)
     struct sim_options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->c;
+        state->child_inputs[0] = &o->w;
         break;
-    case KEY_SOC:
-        snprintf(o->machine, sizeof o->machine, "soc:%s", arg);
-        o->c.machine = o->machine;
-        break;
-    case KEY_MODEL:
-        o->c.model = arg;
-        break;
-    case KEY_PROMPT:
-        o->prompt = cli_whole(state, "--prompt", arg, 1, 1000000);
-        break;
-    case KEY_GEN:
-        o->gen = cli_whole(state, "--gen", arg, 1, 1000000);
-        break;
-    case KEY_PLAN:
+    case 'p':
         o->plan = true;
-        break;
-    case KEY_ENCODING:
-        o->encoding = arg;
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected \"%s\" (the model is given by --model)", arg);
@@ -74,7 +41,7 @@ static const struct argp argp = {
     "",
     "Simulates one prompt and its generation, timing only.\vExample: partita sim --soc sd8gen3 "
     "--model llama3-8b --prompt 256 --gen 32 --policy hetero_tensor --sync sleep_poll",
-    common_children,
+    workload_children,
     NULL,
     NULL};
 
@@ -84,33 +51,33 @@ static int simulate(struct sim_options *o, struct model *m, struct err *e)
     struct cli_session s;
     struct session_result r;
     int32_t *prompt = NULL;
-    if (cli_factory_open(o->c.machine, &o->c, false, &f, e) < 0)
+    if (cli_factory_open(o->w.c.machine, &o->w.c, false, &f, e) < 0)
         return e->code;
-    if (!f.soc && !m->has_data && cli_generate_weights(m, o->encoding, o->c.seed, e) < 0)
+    if (!f.soc && !m->has_data && cli_generate_weights(m, o->w.encoding, o->w.c.seed, e) < 0)
         return e->code;
-    if (cli_session_open(&f, &o->c, m, o->prompt, o->gen, &s, e) < 0)
+    if (cli_session_open(&f, &o->w.c, m, o->w.prompt, o->w.gen, &s, e) < 0)
         return e->code;
     if (s.machine->values) { // a real machine computes: any tokens will do
-        prompt = calloc((size_t)o->prompt, sizeof *prompt);
-        for (int i = 0; prompt && i < o->prompt; i++)
+        prompt = calloc((size_t)o->w.prompt, sizeof *prompt);
+        for (int i = 0; prompt && i < o->w.prompt; i++)
             prompt[i] = i % m->shape.n_vocab;
         s.q.prompt = prompt;
     }
     int rc = 0;
-    if (o->plan && !o->c.json)
+    if (o->plan && !o->w.c.json)
         rc = session_print_plans(&s.q, stdout, e);
     if (rc == 0)
         rc = session_run(&s.q, &r, e);
     if (rc == 0) {
-        if (o->c.json) {
+        if (o->w.c.json) {
             struct json j;
             json_begin(&j, stdout, true);
             json_object_begin(&j, NULL);
-            cli_result_json(&j, &s, &o->c, &r, NULL, 0);
+            cli_result_json(&j, &s, &o->w.c, &r, NULL, 0);
             json_object_end(&j);
             json_end(&j);
         } else {
-            cli_result_print(stdout, &s, &o->c, &r);
+            cli_result_print(stdout, &s, &o->w.c, &r);
         }
         session_result_fini(&r);
     }
@@ -121,14 +88,12 @@ static int simulate(struct sim_options *o, struct model *m, struct err *e)
 
 int cmd_sim(int argc, char **argv)
 {
-    struct sim_options o = {.prompt = 256, .gen = 32, .encoding = "Q4_0"};
+    struct sim_options o = {.plan = false};
     struct model *m = NULL;
     struct err e;
-    common_init(&o.c);
-    o.c.machine = "soc:sd8gen3";
-    o.c.model = "llama3-8b";
+    workload_init(&o.w, "soc:sd8gen3", "llama3-8b", 256, 32);
     cli_parse(&argp, argc, argv, &o);
-    int rc = cli_model_open(o.c.model, &m, &e);
+    int rc = cli_model_open(o.w.c.model, &m, &e);
     if (rc >= 0)
         rc = simulate(&o, m, &e);
     if (m)

@@ -127,13 +127,26 @@ static struct used used_before(const struct plan *p, int step, int op, int shard
     return u;
 }
 
-// Weights once per device that uses them, buffers of the largest step, distinct static graphs with
-// their padded activations.
+static int largest_step(const struct plan *p)
+{
+    int n = 0;
+    for (int i = 0; i < p->n_steps; i++)
+        n = p->step[i].n1 - p->step[i].n0 > n ? p->step[i].n1 - p->step[i].n0 : n;
+    return n;
+}
+
+// Each device: its weights once, the buffers of the largest step, its distinct static graphs. The
+// machine: all weights, KV cache, buffers.
 static int check_memory(const struct plan *p, const struct graph *g, const struct machine_desc *d,
                         struct err *e)
 {
     const struct model_shape *m = &g->model->shape;
-    double machine_total = (double)model_weight_bytes(g->model);
+    double act = 0, rows = g->n_past + p->n_tokens;
+    for (int dev = 0; dev < d->n_devices; dev++)
+        act = d->device[dev].act_bytes > act ? d->device[dev].act_bytes : act;
+    double cache = rows * 2 * m->n_head_kv * m->d_head * m->n_layer * act;
+    double buffers = largest_step(p) * (4.0 * m->d_model + 3.0 * m->d_ff) * act;
+    double total = (double)model_weight_bytes(g->model) + cache + buffers;
     for (int dev = 0; dev < d->n_devices; dev++) {
         const struct device_caps *c = &d->device[dev];
         double bytes = 0;
@@ -151,7 +164,7 @@ static int check_memory(const struct plan *p, const struct graph *g, const struc
                                  (block ? m->n_layer : 1);
                     graphs += h->n_pad != 0 && !u.graph;
                 }
-        bytes += (double)p->n_tokens * c->act_bytes * (4.0 * m->d_model + 3.0 * m->d_ff);
+        bytes += buffers;
         if (c->memory && bytes > (double)c->memory)
             return err_at(e, ERR_CHECK, NULL, 0, c->name,
                           "plan of policy %s needs %.0f MB on this device, which has %.0f MB",
@@ -161,9 +174,11 @@ static int check_memory(const struct plan *p, const struct graph *g, const struc
                           "plan of policy %s needs %d static graphs, the device keeps %d",
                           p->policy, graphs, c->max_graphs);
     }
-    if (d->memory && machine_total > (double)d->memory)
-        return err_at(e, ERR_CHECK, NULL, 0, m->name, "weights of %.0f MB do not fit %.0f MB",
-                      machine_total / 1e6, (double)d->memory / 1e6);
+    if (d->memory && total > (double)d->memory)
+        return err_at(e, ERR_CHECK, NULL, 0, m->name,
+                      "weights, a KV cache of %.0f rows and buffers of %.1f MB do not fit the "
+                      "%.1f MB of machine %s",
+                      rows, total / 1e6, (double)d->memory / 1e6, d->name);
     return 0;
 }
 

@@ -11,12 +11,7 @@ enum { MAX_NAMES = 64, MAX_NAME = 64 };
 static int unknown(const char *what, const char *kind, const char *name, const char *const *names,
                    size_t n, struct err *e)
 {
-    const char *near = NULL;
-    size_t len = strlen(name);
-    for (size_t i = 0; i < n && len > 1 && !near; i++) // "hetero", "cpu": a beginning
-        near = strncmp(names[i], name, len) ? NULL : names[i];
-    if (!near)
-        near = err_nearest(name, names, n);
+    const char *near = err_nearest(name, names, n);
     return err_set(e, ERR_USAGE, "unknown %s \"%s\"%s%s%s; see `partita list %s`", what, name,
                    near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "", kind);
 }

@@ -226,6 +226,54 @@ static void test_shards_and_layers(void)
     bench_close(&b);
 }
 
+// Two tasks and nothing else, on two devices: each kind of hazard needs its join.
+static void test_each_hazard_alone(void)
+{
+    static const struct {
+        enum op_kind kind[2];
+        enum buf_id in[2], out[2];
+        bool hazard;
+    } c[] = {
+        {{OP_MATMUL, OP_MATMUL}, {BUF_H, BUF_Q}, {BUF_Q, BUF_A}, true},   // read after write
+        {{OP_MATMUL, OP_RMSNORM}, {BUF_H, BUF_X}, {BUF_Q, BUF_H}, true},  // write after read
+        {{OP_MATMUL, OP_MATMUL}, {BUF_A, BUF_F}, {BUF_T, BUF_T}, true},   // write after write
+        {{OP_MATMUL, OP_MATMUL}, {BUF_H, BUF_H}, {BUF_Q, BUF_KV}, false}, // two readers
+        {{OP_RMSNORM, OP_ADD}, {BUF_X, BUF_T}, {BUF_H, BUF_X}, true},     // in place: x is written
+        {{OP_ADD, OP_RMSNORM}, {BUF_T, BUF_X}, {BUF_X, BUF_H}, true},     //
+        {{OP_ADD, OP_MATMUL}, {BUF_T, BUF_A}, {BUF_X, BUF_T}, true},      // t was read
+        {{OP_ROPE, OP_ATTENTION}, {BUF_Q, BUF_TOKENS}, {BUF_Q, BUF_A}, true}, // by the cache alone
+        {{OP_ATTENTION, OP_ROPE}, {BUF_TOKENS, BUF_Q}, {BUF_A, BUF_Q}, true}, //
+        {{OP_ATTENTION, OP_ATTENTION}, {BUF_Q, BUF_Q}, {BUF_A, BUF_T}, false},
+        {{OP_MATMUL, OP_SWIGLU}, {BUF_H, BUF_GU}, {BUF_Q, BUF_F}, false},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        struct op op[2];
+        struct schedule_entry entry[2];
+        struct schedule s = {.n = 2, .entry = entry};
+        struct err e = {0};
+        for (int j = 0; j < 2; j++) {
+            op[j] = (struct op){.kind = c[i].kind[j],
+                                .name = j ? "second" : "first",
+                                .in = c[i].in[j],
+                                .in2 = BUF_NONE,
+                                .out = c[i].out[j]};
+            entry[j] = (struct schedule_entry){
+                .task.op = &op[j], .device = j, .join = {-1, -1, -1, -1}, .first_of_op = true};
+        }
+        CHECK_INT(schedule_check(&s, 2, &e), c[i].hazard ? ERR_CHECK : 0);
+        if (c[i].hazard)
+            CHECK_STR(e.key, "second");
+        entry[1].join[0] = 0; // having waited
+        CHECK_OK(schedule_check(&s, 2, &e), &e);
+        entry[1].join[0] = -1;
+        entry[1].device = 0; // in one queue
+        CHECK_OK(schedule_check(&s, 2, &e), &e);
+        entry[1].device = 1;
+        entry[1].first_of_op = false; // shards of one operator
+        CHECK_OK(schedule_check(&s, 2, &e), &e);
+    }
+}
+
 static void test_a_join_with_the_future_is_refused(void)
 {
     struct bench b;
@@ -243,4 +291,5 @@ static void test_a_join_with_the_future_is_refused(void)
 
 TESTS(engine_schedule, T(test_random_schedules_have_no_race),
       T(test_no_needed_join_can_be_left_out), T(test_reads_after_writes_and_writes_after_reads),
-      T(test_shards_and_layers), T(test_a_join_with_the_future_is_refused))
+      T(test_shards_and_layers), T(test_each_hazard_alone),
+      T(test_a_join_with_the_future_is_refused))

@@ -142,7 +142,7 @@ static const struct {
     {TOP "gen = 2.5;\n" POLICY SYNC, 2, "expected an integer"},
     {TOP "gen = 99999999;\n" POLICY SYNC, 2, "out of range"},
     {TOP "gen = 1;\nobjectives = [\"tpot_ms\"];\n" POLICY SYNC, 2, "at least 2 generated"},
-    {TOP POLICY SYNC "objectives = [\"ttft\"];\n", 4, "expected one of: ttft_ms, tpot_ms"},
+    {TOP POLICY SYNC "objectives = [\"speed\"];\n", 4, "expected one of: ttft_ms, tpot_ms"},
     {TOP POLICY SYNC "objectives = [\"beauty\"];\n", 4, "expected one of: ttft_ms, tpot_ms"},
     {TOP POLICY SYNC "objectives = [];\n", 4, "at least one objective"},
     {TOP POLICY SYNC "objectives = [\"ttft_ms\", \"ttft_ms\"];\n", 4, "listed twice"},
