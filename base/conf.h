@@ -45,6 +45,14 @@ struct conf_row {
     size_t offset;        // offsetof(struct owner, field)
 };
 
+// A required row named like its field, on one line; files with many of them wrap it for their
+// struct.
+#define CONF_ROW(owner, field, kind, u, lo, hi, text)                                              \
+    {                                                                                              \
+        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
+        .offset = offsetof(owner, field)                                                           \
+    }
+
 struct conf;      // one resolved configuration: a file plus overrides
 struct conf_node; // a group inside it
 

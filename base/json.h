@@ -18,7 +18,7 @@ struct json {
 void json_begin(struct json *j, FILE *f, bool pretty);
 void json_end(struct json *j); // closes with a newline; asserts that all levels are closed
 
-// key is NULL inside arrays and at the top.
+// key is NULL inside arrays and at the top. (json_object, json_array and json_null are jansson's.)
 void json_object_begin(struct json *j, const char *key);
 void json_object_end(struct json *j);
 void json_array_begin(struct json *j, const char *key);
@@ -26,17 +26,8 @@ void json_array_end(struct json *j);
 void json_str(struct json *j, const char *key, const char *s); // NULL writes null
 void json_str_n(struct json *j, const char *key, const char *s, size_t n);
 void json_i64(struct json *j, const char *key, int64_t v);
-void json_f64(struct json *j, const char *key,
-              double v); // shortest text that reads back; NaN: null
+void json_f64(struct json *j, const char *key, double v); // shortest that reads back; NaN: null
 void json_bool(struct json *j, const char *key, bool v);
 void json_none(struct json *j, const char *key); // writes null
-
-// The short names belong to jansson wherever that is included (first, as system headers are); as
-// symbols they would take jansson's own place at link time, so they exist only as macros.
-#ifndef JANSSON_H
-#define json_object(j, key) json_object_begin(j, key)
-#define json_array(j, key)  json_array_begin(j, key)
-#define json_null(j, key)   json_none(j, key)
-#endif
 
 #endif

@@ -38,11 +38,7 @@ struct params {
     double vector, attention;
 };
 
-#define ROW(field, kind, u, lo, hi, text)                                                          \
-    {                                                                                              \
-        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
-        .offset = offsetof(struct params, field)                                                   \
-    }
+#define ROW(...) CONF_ROW(struct params, __VA_ARGS__)
 
 static const struct conf_row rows[] = {
     ROW(arrays, CONF_INT, UNIT_NONE, 1, 4096, "systolic arrays"),

@@ -23,11 +23,7 @@
 #include "engine/ref.h"
 #include "sim/trace.h"
 
-#define ROW(field, kind, u, lo, hi, text)                                                          \
-    {                                                                                              \
-        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
-        .offset = offsetof(struct queue_params, field)                                             \
-    }
+#define ROW(...) CONF_ROW(struct queue_params, __VA_ARGS__)
 
 const struct conf_row queue_rows[] = {
     ROW(depth, CONF_INT, UNIT_NONE, 1, 65536, "tasks that fit into the queue"),

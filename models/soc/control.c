@@ -14,11 +14,7 @@
 // now, and no class was asleep for longer than it was used.
 #include "models/soc/control.h"
 
-#define ROW(field, kind, u, lo, hi, text)                                                          \
-    {                                                                                              \
-        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
-        .offset = offsetof(struct control_params, field)                                           \
-    }
+#define ROW(...) CONF_ROW(struct control_params, __VA_ARGS__)
 
 const struct conf_row control_rows[] = {
     ROW(granularity, CONF_INT, UNIT_TIME, 1, 1e12, "sleeps are rounded up to a multiple of this"),

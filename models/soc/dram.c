@@ -9,11 +9,7 @@
 // Invariant: the bytes that the share moved are the bytes that the devices counted.
 #include "models/soc/dram.h"
 
-#define ROW(field, kind, u, lo, hi, text)                                                          \
-    {                                                                                              \
-        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
-        .offset = offsetof(struct dram_params, field)                                              \
-    }
+#define ROW(...) CONF_ROW(struct dram_params, __VA_ARGS__)
 
 const struct conf_row dram_rows[] = {
     ROW(size, CONF_INT, UNIT_SIZE, 1, 1e15, "memory that the engine may use"),

@@ -18,11 +18,7 @@
 #include <stdlib.h>
 #include "engine/machine.h"
 
-#define ROW(field, kind, u, lo, hi, text)                                                          \
-    {                                                                                              \
-        .name = #field, .type = kind, .unit = u, .min = lo, .max = hi, .doc = text,                \
-        .offset = offsetof(struct gpu_params, field)                                               \
-    }
+#define ROW(...) CONF_ROW(struct gpu_params, __VA_ARGS__)
 
 const struct conf_row gpu_rows[] = {
     ROW(name, CONF_STRING, UNIT_NONE, 0, 0, "what the device is called"),

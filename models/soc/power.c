@@ -6,11 +6,7 @@
 
 #include <assert.h>
 
-#define ROW(field, u, hi, text)                                                                    \
-    {                                                                                              \
-        .name = #field, .type = CONF_REAL, .unit = u, .min = 0, .max = hi, .doc = text,            \
-        .offset = offsetof(struct power_params, field)                                             \
-    }
+#define ROW(field, u, hi, text) CONF_ROW(struct power_params, field, CONF_REAL, u, 0, hi, text)
 
 const struct conf_row power_rows[] = {
     ROW(rest, UNIT_POWER, 1e4, "everything that is not listed below, always"),

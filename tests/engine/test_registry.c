@@ -92,7 +92,7 @@ static void test_mistakes_are_answered(void)
         {":", "unknown policy", false},
         {"zzzzzzzzzzzzzzzzzz", "unknown policy", false},
         {"hetero_tensor ", "unknown policy", false},
-        {"hetero_tensor:part=8", "parts", false},
+        {"hetero_tensor:parst=8", "parts", false},
         {"hetero_tensor:parts=1", "parts", false},
         {"hetero_tensor:parts=65", "parts", false},
         {"hetero_tensor:parts=eight", "parts", false},
