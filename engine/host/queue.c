@@ -72,8 +72,7 @@ static void execute(struct queue *q, const struct task *t)
 {
     struct work w = task_work(t, q->act_bytes);
     int64_t start = host_now();
-    // After a failure the rest of the queue completes unexecuted, so that nobody waits for ever.
-    if (!atomic_load(&q->failed) && q->fn(q->ctx, t, &q->error) < 0)
+    if (q->fn(q->ctx, t, &q->error) < 0)
         atomic_store(&q->failed, true);
     int64_t time = host_now() - start;
     pthread_mutex_lock(&q->lock);
@@ -89,19 +88,23 @@ static void *consumer_main(void *arg)
     struct queue *q = arg;
     team_pin(&q->pin, 0);
     for (uint64_t seq = 1; next_ticket(q, seq); seq++) {
-        execute(q, &q->ring[seq % QUEUE_RING]);
-        atomic_store_explicit(&q->flag, seq, memory_order_release);
+        // After a failure nothing completes any more: a flag that went on would pass for results.
+        if (!atomic_load(&q->failed))
+            execute(q, &q->ring[seq % QUEUE_RING]);
+        if (!atomic_load(&q->failed))
+            atomic_store_explicit(&q->flag, seq, memory_order_release);
         announce(&q->done_epoch, &q->waiters);
     }
     return NULL;
 }
 
+// Until ticket seq is complete or the queue has failed.
 static void sleep_until(struct queue *q, uint64_t seq)
 {
     atomic_fetch_add(&q->waiters, 1);
     for (;;) {
         uint32_t epoch = atomic_load(&q->done_epoch);
-        if (atomic_load_explicit(&q->flag, memory_order_acquire) >= seq)
+        if (atomic_load_explicit(&q->flag, memory_order_acquire) >= seq || atomic_load(&q->failed))
             break;
         futex_sleep(&q->done_epoch, epoch);
     }
@@ -163,6 +166,11 @@ int queue_submit(struct queue *q, const struct task *t, uint64_t *seq, struct er
     uint64_t s = atomic_load_explicit(&q->submitted, memory_order_relaxed) + 1;
     if (s > QUEUE_RING)
         sleep_until(q, s - QUEUE_RING);
+    rc = failure(q, e);
+    if (rc < 0) {
+        pthread_mutex_unlock(&q->producer);
+        return rc;
+    }
     q->ring[s % QUEUE_RING] = *t;
     atomic_store(&q->submitted, s);
     pthread_mutex_unlock(&q->producer);
