@@ -27,7 +27,8 @@ CFLAGS_cov     := -O0 --coverage
 SAN := $(CFLAGS_$(config))
 CFLAGS = $(BASE) $(SAN) $(shell pkg-config --cflags $(PKGS))
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lm -pthread -ldl
-ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
+# Not asked of the compiler, which `make deps` may be about to install. A cross build says ARCH=aarch64.
+ARCH ?= $(shell uname -m)
 
 DIRS := base sim engine engine/encoding engine/host engine/host/npu models/soc models/npu \
         policies/partition policies/sync explore explore/search
