@@ -7,6 +7,7 @@
 
 enum { FEW = 1, MANY = 3, LAYERS = 8 };
 static const int64_t BURST = 200 * PS_PER_US; // shortest burst on a real machine
+static const int64_t GAP = 200 * PS_PER_US;   // between two hand-overs
 static const int64_t WARM = 5 * PS_PER_MS;    // work before the first measurement of an operator
 _Static_assert((int)PROFILE_MAX_N >= (int)DEVICE_MAX_SIZES, "one array holds either list");
 
@@ -424,14 +425,25 @@ int profile_run(struct machine *m, const struct model *model, const struct profi
     return rc;
 }
 
-// The third of equal hand-overs in a row: the device is as awake as in a running layer.
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// Equal hand-overs of the shortest operator, so that its own time does not hide them. Between them
+// lies as much time as the other device's operators take in a layer: worker threads that poll for
+// work have gone to sleep by then. The first two do not count.
 static int hand_over(struct bench *b, int device, const struct task *task, double alone,
                      const struct sync_ops *sync, const void *options, struct err *e)
 {
+    enum { UNCOUNTED = 2, MOST = 15 };
     struct device *dev = b->m->device[device];
-    double best = 0, best_submit = 0;
-    for (int i = 0; i < 2 + b->r->repeats; i++) {
+    double took[MOST], submit[MOST];
+    int count = b->m->repeatable ? 1 : MOST;
+    for (int i = -UNCOUNTED; i < count; i++) {
         struct ticket k = {.device = device};
+        b->m->ops->sleep(b->m, GAP);
         int64_t begin = b->m->ops->now(b->m);
         if (dev->ops->submit(dev, task, &k.seq, e) < 0)
             return e->code;
@@ -439,13 +451,15 @@ static int hand_over(struct bench *b, int device, const struct task *task, doubl
         k.due = queued + (int64_t)alone;
         if (sync->join(b->m, options, &k, 1, e) < 0)
             return e->code;
-        double took = (double)(b->m->ops->now(b->m) - begin) - alone;
-        double submit = (double)(queued - begin);
-        best = i <= 2 || took < best ? took : best;
-        best_submit = i <= 2 || submit < best_submit ? submit : best_submit;
+        if (i < 0)
+            continue;
+        took[i] = (double)(b->m->ops->now(b->m) - begin) - alone;
+        submit[i] = (double)(queued - begin);
     }
-    cost_overheads(b->t)->join[device] = best > 0 ? best : 0;
-    cost_overheads(b->t)->submit[device] = best_submit;
+    qsort(took, (size_t)count, sizeof *took, by_value);
+    qsort(submit, (size_t)count, sizeof *submit, by_value);
+    cost_overheads(b->t)->join[device] = took[count / 2] > 0 ? took[count / 2] : 0;
+    cost_overheads(b->t)->submit[device] = submit[count / 2];
     return 0;
 }
 
@@ -477,9 +491,10 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
         struct task task;
         bool able = false;
         double alone;
-        graph_task(&g, graph_find(&g, "down")->index, 0, &task);
-        task.n_pad = c->static_graphs ? device_size_for(c, 1) : 0;
-        rc = warm_up(&b, d, task.op->index, 1, e);
+        bool adds = device_can(c, OP_ADD);
+        graph_task(&g, graph_find(&g, adds ? "add_attn" : "down")->index, 0, &task);
+        task.n_pad = !adds && c->static_graphs ? device_size_for(c, 1) : 0;
+        rc = warm_up(&b, d, graph_find(&g, "down")->index, 1, e);
         if (rc == 0)
             rc = one(&b, d, &task, &able, &alone, e);
         if (rc == 0 && able)
