@@ -439,7 +439,7 @@ static int hand_over(struct bench *b, int device, const struct task *task, doubl
 {
     enum { UNCOUNTED = 2, MOST = 15 };
     struct device *dev = b->m->device[device];
-    double took[MOST], submit[MOST];
+    double took[MOST] = {0}, submit[MOST] = {0};
     int count = b->m->repeatable ? 1 : MOST;
     for (int i = -UNCOUNTED; i < count; i++) {
         struct ticket k = {.device = device};
