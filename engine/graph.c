@@ -91,18 +91,14 @@ static void part(struct task *t, const struct tensor *w, const struct tensor *bi
     t->w[t->n_parts++] = w;
 }
 
-void graph_task(const struct graph *g, int op, int layer, struct task *out)
+void graph_weights(int layer, struct task *out)
 {
-    const struct model *m = g->model;
-    const struct op *o = &g->op[op];
-    bool block = op >= g->block_begin && op < g->block_end;
-    const struct layer_weights *l = block ? &m->layers[layer] : NULL;
     struct task *t = out;
-    *t = (struct task){.op = o, .model = m, .layer = block ? layer : -1, .m1 = o->m, .graph = -1};
-    t->n0 = o->last_only ? g->n_tokens - 1 : 0;
-    t->n1 = g->n_tokens;
-    t->out_n0 = o->out == BUF_LOGITS ? 0 : t->n0;
-    t->n_past = g->n_past;
+    const struct model *m = t->model;
+    const struct op *o = t->op;
+    const struct layer_weights *l = layer < 0 ? NULL : &m->layers[layer];
+    t->layer = layer;
+    t->n_parts = 0;
     if (!strcmp(o->name, "embed"))
         part(t, &m->embed, NULL);
     else if (!strcmp(o->name, "attn_norm"))
@@ -123,6 +119,19 @@ void graph_task(const struct graph *g, int op, int layer, struct task *out)
         part(t, &m->out_norm, NULL);
     else if (!strcmp(o->name, "logits"))
         part(t, &m->output, NULL);
+}
+
+void graph_task(const struct graph *g, int op, int layer, struct task *out)
+{
+    const struct op *o = &g->op[op];
+    bool block = op >= g->block_begin && op < g->block_end;
+    struct task *t = out;
+    *t = (struct task){.op = o, .model = g->model, .m1 = o->m, .graph = -1};
+    t->n0 = o->last_only ? g->n_tokens - 1 : 0;
+    t->n1 = g->n_tokens;
+    t->out_n0 = o->out == BUF_LOGITS ? 0 : t->n0;
+    t->n_past = g->n_past;
+    graph_weights(block ? layer : -1, t);
 }
 
 uint64_t graph_digest(const struct graph *g)

@@ -24,6 +24,9 @@ int64_t graph_buffer_width(const struct model_shape *s, enum buf_id b);
 // Fills model-dependent fields of a task (weights, biases, parts) for an operator and layer, with
 // full slices. Buffers and graph handle are the executor's.
 void graph_task(const struct graph *g, int op, int layer, struct task *out);
+// Points a task (its model and op set) at the weights and biases of a layer; -1: outside the
+// blocks.
+void graph_weights(int layer, struct task *out);
 const struct op *graph_find(const struct graph *g, const char *name); // or NULL
 uint64_t graph_digest(const struct graph *g);                         // of shape, n_tokens, n_past
 

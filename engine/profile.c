@@ -61,19 +61,10 @@ void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct pr
 
 // The same slice of the same operator in another layer. A running engine meets each layer's weights
 // once per token; measuring one layer over and over would find them in a cache.
-static void move_to_layer(struct bench *b, struct task *t, int layer)
+static void move_to_layer(struct task *t, int layer)
 {
-    if (t->layer < 0)
-        return;
-    struct graph g = {.model = b->model, .n_ops = t->op->index + 1};
-    struct task other;
-    g.block_begin = 0;
-    g.block_end = GRAPH_MAX_OPS;
-    g.op[t->op->index] = *t->op;
-    graph_task(&g, t->op->index, layer, &other);
-    t->layer = layer;
-    memcpy(t->w, other.w, sizeof t->w);
-    memcpy(t->bias, other.bias, sizeof t->bias);
+    if (t->layer >= 0)
+        graph_weights(layer, t);
 }
 
 static int layers_of(const struct bench *b)
@@ -93,7 +84,7 @@ static int burst(struct bench *b, int device, const struct task *t, int count, d
         uint64_t seq = 0;
         struct task turn = *t;
         for (int j = 0; j < count; j++) {
-            move_to_layer(b, &turn, j % layers_of(b));
+            move_to_layer(&turn, j % layers_of(b));
             if (d->ops->submit(d, &turn, &seq, e) < 0)
                 return e->code;
         }
@@ -145,7 +136,7 @@ static int ready(struct bench *b, int device, struct task *t, bool *able, struct
         return 0;
     struct task turn = *t;
     for (int l = 0; l < (t->layer < 0 ? 1 : layers_of(b)); l++) {
-        move_to_layer(b, &turn, l);
+        move_to_layer(&turn, l);
         if (device_load(d, &turn, e) < 0)
             return e->code;
     }
@@ -248,16 +239,14 @@ static int other_shapes(struct bench *b, int device, int op, int n, struct err *
     return 0;
 }
 
-// Which operators need measuring: one per (kind, K) for matmuls with the most rows, one per (kind,
-// width) for the rest.
+// Has an earlier operator the same shape? Matmuls are all measured: those of equal K give further
+// row counts to one curve.
 static bool redundant(const struct graph *g, int op)
 {
     const struct op *o = &g->op[op];
-    for (int i = 0; i < g->n_ops; i++) {
+    for (int i = 0; i < op && o->kind != OP_MATMUL; i++) {
         const struct op *p = &g->op[i];
-        if (i == op || p->kind != o->kind || p->last_only != o->last_only)
-            continue;
-        if (o->kind == OP_MATMUL ? false : p->m == o->m && i < op)
+        if (p->kind == o->kind && p->last_only == o->last_only && p->m == o->m)
             return true;
     }
     return false;
