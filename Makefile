@@ -30,7 +30,7 @@ LDLIBS = $(shell pkg-config --libs $(PKGS)) -lm -pthread -ldl
 # Not asked of the compiler, which `make deps` may be about to install. A cross build says ARCH=aarch64.
 ARCH ?= $(shell uname -m)
 
-DIRS := base sim engine engine/encoding engine/host engine/host/npu models/soc models/npu \
+DIRS := base sim engine engine/encoding engine/host engine/host/npu models/dram models/soc models/npu \
         policies/partition policies/sync explore explore/search
 SRCS := $(wildcard $(addsuffix /*.c,$(DIRS)))
 OBJS := $(SRCS:%.c=$(B)/%.o)

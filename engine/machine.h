@@ -17,6 +17,13 @@ struct energy {
     double dram, control, rest;         // J: memory, the polling/sleeping control core, static
 };
 
+// What somebody else who draws on the machine's GPU got: the frames of a game. All zero where
+// nobody does.
+struct frames {
+    double rate;             // wanted per second
+    uint64_t shown, dropped; // in time or late but shown; not even started for want of a place
+};
+
 // Classes of CPU cores that the control plane (the executor's thread) may run on.
 enum core_class { CORE_ANY, CORE_BIG, CORE_MIDDLE, CORE_LITTLE, CORE_CLASSES };
 
@@ -35,6 +42,7 @@ struct machine_ops {
     int (*alloc)(struct machine *m, int64_t rows, int64_t pitch, struct buffer *out, struct err *e);
     void (*free)(struct machine *m, struct buffer *b);
     void (*energy)(struct machine *m, struct energy *out); // since the reset
+    void (*frames)(struct machine *m, struct frames *out); // since the reset
     uint64_t (*digest)(struct machine *m); // of the event trace since the reset; 0 on hardware
     // Empties queues, clears statistics, restarts a virtual clock at 0.
     void (*reset)(struct machine *m);

@@ -3,7 +3,7 @@
 # Installs the Debian packages that the named purposes need, and only those that are missing.
 #   tools/deps.sh build [test] [lint]
 build="gcc make libc6-dev pkg-config libconfig-dev libgsl-dev libjansson-dev ocl-icd-opencl-dev
-       opencl-headers pocl-opencl-icd"
+       opencl-headers pocl-opencl-icd gnuplot-nox"
 test="libcunit1-dev valgrind"
 lint="clang clang-format cppcheck libclang-rt-14-dev"
 missing=""

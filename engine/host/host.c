@@ -146,6 +146,12 @@ static void machine_free(struct machine *m, struct buffer *b)
     *b = (struct buffer){0};
 }
 
+static void machine_frames(struct machine *m, struct frames *out)
+{
+    (void)m;
+    *out = (struct frames){0}; // nobody here can tell
+}
+
 static void machine_energy(struct machine *m, struct energy *out)
 {
     (void)m;
@@ -186,6 +192,7 @@ static const struct machine_ops host_ops = {
     .alloc = machine_alloc,
     .free = machine_free,
     .energy = machine_energy,
+    .frames = machine_frames,
     .digest = machine_digest,
     .reset = machine_reset,
     .close = machine_close,

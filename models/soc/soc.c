@@ -186,6 +186,12 @@ static void energy(struct machine *m, struct energy *out)
     power_energy(&s->cfg.power, &a, out);
 }
 
+static void frames(struct machine *m, struct frames *out)
+{
+    (void)m;
+    *out = (struct frames){0};
+}
+
 static uint64_t digest(struct machine *m)
 {
     return sim_digest(soc_of(m)->sim);
@@ -224,6 +230,7 @@ static const struct machine_ops ops = {
     .alloc = alloc,
     .free = free_buffer,
     .energy = energy,
+    .frames = frames,
     .digest = digest,
     .reset = reset,
     .close = close_soc,

@@ -367,6 +367,12 @@ static inline int fake_alloc_buffer(struct machine *m, int64_t rows, int64_t pit
     return 0;
 }
 
+static inline void fake_frames(struct machine *m, struct frames *out)
+{
+    (void)m;
+    *out = (struct frames){0};
+}
+
 static inline void fake_energy(struct machine *m, struct energy *out)
 {
     (void)m;
@@ -413,6 +419,7 @@ static inline struct fake *fake_open(const enum fake_kind *kinds, int n, double 
                                                .alloc = fake_alloc_buffer,
                                                .free = fake_free_buffer,
                                                .energy = fake_energy,
+                                               .frames = fake_frames,
                                                .digest = fake_digest,
                                                .reset = fake_reset,
                                                .close = fake_close};

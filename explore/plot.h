@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Plots through gnuplot: lines or points over x, and bars with labels, as SVG or PNG (by the name's
+// ending). The file appears under its name only when it is complete. Without gnuplot on the
+// machine: ERR_UNSUPPORTED with a message that says what to install; nothing is written.
+#ifndef EXPLORE_PLOT_H
+#define EXPLORE_PLOT_H
+
+#include <stdbool.h>
+#include "base/err.h"
+
+struct plot_series {
+    const char *title;
+    const double *x, *y; // [n]; a NaN in y leaves a gap
+    int n;
+    bool points; // marks without a line
+};
+
+struct plot {
+    const char *title, *xlabel, *ylabel;
+    bool log_x, log_y;
+    const struct plot_series *series;
+    int n_series;
+    // Bars instead of series: label[i] with one value per group.
+    const char *const *label; // [n_bars], NULL: no bars
+    int n_bars;
+};
+
+bool plot_available(void);
+// Series: x, y. Bars: series[g].y[i] is the bar of group g at label i; x is not used.
+int plot_write(const struct plot *p, const char *path, struct err *e);
+
+#endif
