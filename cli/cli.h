@@ -52,6 +52,7 @@ struct common {
     const char *machine; // "host" or "soc:NAME"
     const char *model;   // path or name
     const char *policy, *sync;
+    const char *plan_sync; // --plan-sync, or NULL: sync
     const char *engine;    // --engine, or NULL
     struct engine profile; // what it names
     const char *set[64];   // --set dotted.key=value
