@@ -147,7 +147,7 @@ void game_start(struct game *g, const struct game_params *p, struct agent *gpu)
     g->client.rank = p->priority == GAME_HIGH ? ENGINE_RANK - 1 : ENGINE_RANK;
     sim_event_init(&g->tick, on_tick);
     sim_event_init(&g->timer, on_begin);
-    turn_init(&g->turn);
+    turn_init(&g->turn, sim_of(g));
     turn_join(&g->turn, &g->client);
     agent_share(gpu, &g->turn, ENGINE_RANK, p->change);
     control_background(gpu->host, &g->tick, sim_now(sim_of(g)));
