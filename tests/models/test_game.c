@@ -127,6 +127,24 @@ static void test_flooding_starves_an_equal(void)
     CHECK(equal.took - none.took >= 0 && equal.took - none.took < 13 * PS_PER_MS);
 }
 
+// An engine that has one or two kernels in the queue at a time lets an equal through: a frame waits
+// for those only. The game takes its share of the time from it.
+static void test_small_pieces_let_frames_through(void)
+{
+    struct task *t = soc_matmul(4096, 4096, 256, 0);
+    int count = (int)(1e6 / length_of(NULL, t));
+    struct flood none = flood("gpu.queue.depth=1", t, count);
+    struct flood one = flood(GAME ";gpu.queue.depth=1", t, count);
+    struct flood two = flood(GAME ";gpu.queue.depth=2", t, count);
+    struct flood many = flood(GAME ";gpu.queue.depth=64", t, count);
+    CHECK_INT((long long)one.during.dropped, 0);
+    CHECK(one.during.shown >= (uint64_t)((double)one.took / PS_PER_S * 60) - 1);
+    CHECK(one.took > 1.5 * none.took);
+    CHECK(two.during.late >= one.during.late);
+    CHECK(many.during.dropped > 20);
+    CHECK(many.took < one.took && many.took > none.took);
+}
+
 // Kernels of 10 ms beside a preferred game: every frame is shown in time. Each frame takes 6 ms of
 // the 16.7, so the engine needs 1 / (1 - 0.36) of its time.
 static void test_priority_saves_the_game(void)
@@ -357,6 +375,7 @@ static void test_bad_values(void)
 }
 
 TESTS(models_game, T(test_no_game_by_default), T(test_alone), T(test_overload),
-      T(test_flooding_starves_an_equal), T(test_priority_saves_the_game),
-      T(test_priority_does_not_interrupt), T(test_engine_is_not_starved_for_ever), T(test_turns),
-      T(test_sessions), T(test_standing_still_is_noticed), T(test_bad_values))
+      T(test_flooding_starves_an_equal), T(test_small_pieces_let_frames_through),
+      T(test_priority_saves_the_game), T(test_priority_does_not_interrupt),
+      T(test_engine_is_not_starved_for_ever), T(test_turns), T(test_sessions),
+      T(test_standing_still_is_noticed), T(test_bad_values))
