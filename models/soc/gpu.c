@@ -34,6 +34,8 @@ const struct conf_row gpu_rows[] = {
     ROW(decode, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "quantised weights decoded for gemm, per s"),
     ROW(vector, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "element-wise kernels"),
     {.name = "queue", .type = CONF_GROUP, .doc = "command queue, driver and idle state"},
+    {.name = "clock", .type = CONF_GROUP, .doc = "operating points"},
+    {.name = "game", .type = CONF_GROUP, .doc = "a game that uses the GPU too"},
 };
 const size_t gpu_n_rows = sizeof gpu_rows / sizeof gpu_rows[0];
 
