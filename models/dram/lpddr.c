@@ -74,19 +74,42 @@ static void train_put(struct lpddr *d, struct train *t)
     d->free = t;
 }
 
-static void enqueue(struct queue *q, struct train *t)
+static int64_t length(const struct queue *q)
 {
-    t->next = NULL;
-    t->prev = q->last;
-    *(q->last ? &q->last->next : &q->first) = t;
-    q->last = t;
+    return q->end - q->begin;
 }
 
-static void dequeue(struct queue *q, struct train *t)
+static void enqueue(struct queue *q, struct train *t)
 {
-    *(t->prev ? &t->prev->next : &q->first) = t->next;
-    *(t->next ? &t->next->prev : &q->last) = t->prev;
+    if (q->end == q->capacity) {
+        if (q->begin > q->capacity / 2) {
+            memcpy(q->entry, q->entry + q->begin, (size_t)length(q) * sizeof *q->entry);
+        } else {
+            q->capacity = q->capacity ? 2 * q->capacity : 256;
+            struct waiting *bigger = malloc((size_t)q->capacity * sizeof *bigger);
+            if (!bigger)
+                abort();
+            if (q->entry)
+                memcpy(bigger, q->entry + q->begin, (size_t)length(q) * sizeof *bigger);
+            free(q->entry);
+            q->entry = bigger;
+        }
+        q->end = length(q);
+        q->begin = 0;
+    }
+    q->entry[q->end++] = (struct waiting){.row = t->row, .train = t, .bank = t->bank};
+}
+
+// Takes entry i out; those before it move up.
+static struct train *dequeue(struct queue *q, int64_t i)
+{
+    struct waiting *first = q->entry + q->begin;
+    struct train *t = first[i].train;
+    memmove(first + 1, first, (size_t)i * sizeof *first);
+    q->begin++;
     q->bytes -= t->bytes;
+    q->overtaken = i ? q->overtaken + 1 : 0;
+    return t;
 }
 
 // ---- Commands
@@ -103,18 +126,19 @@ static void command(const struct channel *c, enum lpddr_command k, int64_t at, i
         c->owner->log(c->owner->log_context, k, at, c->index, bank, row);
 }
 
-static void precharge(struct channel *c, struct bank *b, int64_t at)
+static void precharge(struct channel *c, int bank, int64_t at)
 {
-    command(c, LPDDR_PRE, at, (int)(b - c->bank), b->row);
-    b->row = NO_ROW;
-    b->act_ready = at + c->owner->p.rp;
+    command(c, LPDDR_PRE, at, bank, c->row[bank]);
+    c->row[bank] = NO_ROW;
+    c->bank[bank].act_ready = at + c->owner->p.rp;
 }
 
-static void activate(struct channel *c, struct bank *b, int64_t row, int64_t at)
+static void activate(struct channel *c, int bank, int64_t row, int64_t at)
 {
     const struct lpddr_params *p = &c->owner->p;
-    command(c, LPDDR_ACT, at, (int)(b - c->bank), row);
-    b->row = row;
+    struct bank *b = &c->bank[bank];
+    command(c, LPDDR_ACT, at, bank, row);
+    c->row[bank] = row;
     b->column_ready = at + p->rcd;
     b->pre_ready = at + p->ras;
     b->used = false;
@@ -135,10 +159,9 @@ static void refresh(struct channel *c, int first, int step)
     const struct lpddr_params *p = &c->owner->p;
     int64_t at = c->due;
     for (int i = first; i < p->banks; i += step) {
-        struct bank *b = &c->bank[i];
-        if (b->row != NO_ROW)
-            precharge(c, b, later(c->due, b->pre_ready));
-        at = later(at, b->act_ready);
+        if (c->row[i] != NO_ROW)
+            precharge(c, i, later(c->due, c->bank[i].pre_ready));
+        at = later(at, c->bank[i].act_ready);
     }
     for (int i = first; i < p->banks; i += step) {
         command(c, LPDDR_REF, at, i, 0);
@@ -159,7 +182,7 @@ static void refresh_due(struct channel *c, int64_t now)
         c->refresh_bank = (int)((c->refresh_bank + skip) % pairs);
         c->due += skip * interval;
         for (int i = 0; i < p->banks; i++)
-            c->bank[i].row = NO_ROW;
+            c->row[i] = NO_ROW;
     }
     for (; c->due <= now; c->due += interval) {
         if (p->per_bank) {
@@ -212,20 +235,19 @@ static int64_t column_ready(const struct channel *c, const struct train *t, int6
     return bus_fit(c, at);
 }
 
-static void start(struct channel *c, struct train *t, int64_t now)
+// Starts entry i of the queue that is served.
+static void start(struct channel *c, int64_t i, int64_t now)
 {
     struct lpddr *d = c->owner;
     const struct lpddr_params *p = &d->p;
+    struct train *t = dequeue(&c->queue[c->drain], i);
     struct bank *b = &c->bank[t->bank];
-    struct queue *q = &c->queue[t->write];
     if (t->write != c->write) {
         c->write = t->write;
         c->flow[0].last = c->flow[1].last = IDLE;
         c->turnarounds++;
     }
-    q->overtaken = t == q->first ? 0 : q->overtaken + 1;
     c->batch += t->bytes;
-    dequeue(q, t);
 
     struct flow *f = &c->flow[c->flow[1].last < c->flow[0].last];
     f->first = now;
@@ -238,8 +260,8 @@ static void start(struct channel *c, struct train *t, int64_t now)
     b->conflict = false;
     c->bursts += (uint64_t)t->bursts;
     c->trains++;
-    for (int64_t i = 0; d->log && i < t->bursts; i++)
-        command(c, t->write ? LPDDR_WRITE : LPDDR_READ, now + i * d->period, t->bank, t->row);
+    for (int64_t k = 0; d->log && k < t->bursts; k++)
+        command(c, t->write ? LPDDR_WRITE : LPDDR_READ, now + k * d->period, t->bank, t->row);
     sim_schedule(d->sim, &t->end, data);
 }
 
@@ -249,15 +271,15 @@ static void start(struct channel *c, struct train *t, int64_t now)
 static void choose_direction(struct channel *c)
 {
     const struct lpddr_params *p = &c->owner->p;
-    const struct queue *r = &c->queue[0], *w = &c->queue[1];
-    bool drain = c->drain;
+    const struct queue *reads = &c->queue[0], *w = &c->queue[1];
+    bool drain = c->drain, read = length(reads), write = length(w);
     if (!drain) {
         bool full = w->bytes >= p->high && c->batch >= p->high;
-        drain = w->first && (!r->first || full || c->batch >= PATIENCE * p->high);
-    } else if (r->first) {
-        drain = w->first && (!c->batch || (w->bytes > p->low && c->batch < p->high));
+        drain = write && (!read || full || c->batch >= PATIENCE * p->high);
+    } else if (read) {
+        drain = write && (!c->batch || (w->bytes > p->low && c->batch < p->high));
     } else {
-        drain = w->first != NULL;
+        drain = write;
     }
     if (drain != c->drain) {
         c->drain = drain;
@@ -269,43 +291,43 @@ static void choose_direction(struct channel *c)
 static int64_t window(const struct channel *c, const struct queue *q)
 {
     int64_t n = c->owner->p.window;
-    return q->overtaken >= BYPASS * n ? 1 : n;
+    n = q->overtaken >= BYPASS * n ? 1 : n;
+    return n < length(q) ? n : length(q);
 }
 
-// The train to start next and when it can; NULL when none of the window has its row open.
-static struct train *pick(const struct channel *c, int64_t now, int64_t *when)
+// The entry to start next and when it can (SIM_NEVER: none of the window has its row open).
+static int64_t pick(const struct channel *c, int64_t now, int64_t *when)
 {
-    struct train *best = NULL;
     const struct queue *q = &c->queue[c->drain];
-    int64_t n = window(c, q);
+    const struct waiting *w = q->entry + q->begin;
+    int64_t n = window(c, q), best = 0;
     *when = SIM_NEVER;
-    for (struct train *t = q->first; t && n > 0; t = t->next, n--) {
-        if (c->bank[t->bank].row != t->row)
+    for (int64_t i = 0; i<n && * when> now; i++) {
+        if (c->row[w[i].bank] != w[i].row)
             continue;
-        int64_t at = column_ready(c, t, now);
+        int64_t at = column_ready(c, w[i].train, now);
         if (at < *when) {
-            best = t;
+            best = i;
             *when = at;
-            if (at <= now)
-                break;
         }
     }
     return best;
 }
 
-// One step towards an open `row`: a precharge or an activate if it is time, else when it will be.
-static int64_t open_row(struct channel *c, struct bank *b, int64_t row, int64_t now)
+// One step towards an open `row`: a precharge or an activate if it is time. Returns when the next.
+static int64_t open_row(struct channel *c, int bank, int64_t row, int64_t now)
 {
-    if (b->row != NO_ROW) {
+    struct bank *b = &c->bank[bank];
+    if (c->row[bank] != NO_ROW) {
         if (b->pre_ready > now)
             return b->pre_ready;
-        precharge(c, b, now);
+        precharge(c, bank, now);
         b->conflict = true;
     }
     int64_t at = later(b->act_ready, activate_ready(c));
     if (at > now)
         return at;
-    activate(c, b, row, now);
+    activate(c, bank, row, now);
     return b->column_ready;
 }
 
@@ -316,23 +338,24 @@ static int64_t prepare(struct channel *c, int64_t now)
     uint64_t taken = 0;
     int64_t wake = SIM_NEVER;
     for (int pass = 0; pass < 2; pass++) {
-        const struct train *miss[MAX_BANKS];
-        uint64_t hit = 0, missing = 0;
-        int misses = 0;
+        const struct waiting *miss[MAX_BANKS];
         const struct queue *q = &c->queue[c->drain ^ pass];
+        const struct waiting *w = q->entry + q->begin;
+        uint64_t hit = 0, missing = 0;
         int64_t n = window(c, q);
-        for (const struct train *t = q->first; t && n > 0; t = t->next, n--) {
-            uint64_t bit = UINT64_C(1) << t->bank;
-            if (c->bank[t->bank].row == t->row)
+        int misses = 0;
+        for (int64_t i = 0; i < n; i++) {
+            uint64_t bit = UINT64_C(1) << w[i].bank;
+            if (c->row[w[i].bank] == w[i].row) {
                 hit |= bit;
-            else if (!((taken | missing) & bit)) {
+            } else if (!((taken | missing) & bit)) {
                 missing |= bit;
-                miss[misses++] = t;
+                miss[misses++] = &w[i];
             }
         }
         for (int i = 0; i < misses; i++)
             if (!(hit >> miss[i]->bank & 1)) {
-                int64_t at = open_row(c, &c->bank[miss[i]->bank], miss[i]->row, now);
+                int64_t at = open_row(c, miss[i]->bank, miss[i]->row, now);
                 wake = at < wake ? at : wake;
             }
         taken = hit | missing;
@@ -347,12 +370,12 @@ static void decide(struct sim *s, struct sim_settle *settle)
     refresh_due(c, now);
     for (;;) {
         choose_direction(c);
-        struct train *t = pick(c, now, &when);
-        if (!t || when > now)
+        int64_t i = pick(c, now, &when);
+        if (when > now)
             break;
-        start(c, t, now);
+        start(c, i, now);
     }
-    if (!c->queue[0].first && !c->queue[1].first) {
+    if (!length(&c->queue[0]) && !length(&c->queue[1])) {
         sim_cancel(s, &c->wake);
         return;
     }
@@ -435,11 +458,15 @@ void lpddr_reset(struct lpddr *d)
     d->requests = 0;
     for (int i = 0; i < d->p.channels; i++) {
         struct channel *c = &d->channel[i];
+        struct queue q[2];
+        for (int k = 0; k < 2; k++)
+            q[k] = (struct queue){.entry = c->queue[k].entry, .capacity = c->queue[k].capacity};
         *c = (struct channel){.owner = d, .index = i, .due = d->refresh_interval};
+        memcpy(c->queue, q, sizeof q);
         sim_event_init(&c->wake, on_wake);
         sim_settle_init(&c->settle, decide);
         for (int k = 0; k < MAX_BANKS; k++) {
-            c->bank[k].row = NO_ROW;
+            c->row[k] = NO_ROW;
             c->column[k] = IDLE;
         }
         for (int k = 0; k < 4; k++)
@@ -455,6 +482,7 @@ int lpddr_create(const struct lpddr_params *p, struct sim *s, struct lpddr **out
         return rc;
     struct lpddr *d = calloc(1, sizeof *d);
     if (d) {
+        d->p = *p;
         d->channel = calloc((size_t)p->channels, sizeof *d->channel);
         d->current = calloc((size_t)(p->channels * p->groups), sizeof(struct train *));
     }
@@ -462,7 +490,6 @@ int lpddr_create(const struct lpddr_params *p, struct sim *s, struct lpddr **out
         lpddr_destroy(d);
         return err_set(e, ERR_MEMORY, "out of memory for the memory model");
     }
-    d->p = *p;
     d->sim = s;
     d->slot = lpddr_slot(p);
     d->period = lpddr_period(p);
@@ -483,6 +510,9 @@ void lpddr_destroy(struct lpddr *d)
         next = b->next;
         free(b);
     }
+    for (int i = 0; d->channel && i < d->p.channels; i++)
+        for (int k = 0; k < 2; k++)
+            free(d->channel[i].queue[k].entry);
     free(d->channel);
     free(d->current);
     free(d);

@@ -25,7 +25,7 @@ int64_t lpddr_period(const struct lpddr_params *p);
 
 struct train {
     struct sim_event end;
-    struct train *next, *prev;     // of its queue, or of the pool
+    struct train *next;            // of the pool
     struct lpddr_request *request; // NULL: in the pool
     struct channel *channel;
     int64_t row, bursts, bytes;
@@ -33,14 +33,20 @@ struct train {
     bool write;
 };
 
-struct queue {
-    struct train *first, *last;
+struct waiting { // what the scheduler looks at again and again, side by side in memory
+    int64_t row;
+    struct train *train;
+    int bank;
+};
+
+struct queue {             // oldest first
+    struct waiting *entry; // [begin, end) of `capacity`
+    int64_t begin, end, capacity;
     int64_t bytes;
     int64_t overtaken; // trains that started before the head did
 };
 
 struct bank {
-    int64_t row;
     int64_t act_ready, column_ready, pre_ready; // ps
     bool used;                                  // a train used the open row
     bool conflict;                              // another row was closed for this one
@@ -54,7 +60,8 @@ struct channel {
     struct lpddr *owner;
     struct sim_event wake;
     struct sim_settle settle;
-    struct queue queue[2]; // reads, writes
+    struct queue queue[2];  // reads, writes
+    int64_t row[MAX_BANKS]; // that is open, or NO_ROW
     struct bank bank[MAX_BANKS];
     int64_t column[MAX_BANKS]; // last column command of each group
     int64_t activate[4];       // the last four activates

@@ -82,15 +82,21 @@ int lpddr_check(const struct lpddr_params *p, struct err *e)
     return 0;
 }
 
-// XOR of all digits of `bits` bits of x.
-static uint64_t fold(uint64_t x, int bits)
+static uint64_t mask(int bits)
+{
+    return (UINT64_C(1) << bits) - 1;
+}
+
+// XOR of the lower `bits` bits of all digits of `width` bits of x. Channel, group and bank take
+// different widths, so that they do not move in step.
+static uint64_t fold(uint64_t x, int bits, int width)
 {
     if (!bits)
         return 0;
     for (int k = 5; k >= 0; k--)
-        if (bits << k < 64)
-            x ^= x >> (bits << k);
-    return x & ((UINT64_C(1) << bits) - 1);
+        if (width << k < 64)
+            x ^= x >> (width << k);
+    return x & mask(bits);
 }
 
 static int log2_of(int64_t v)
@@ -104,14 +110,15 @@ struct lpddr_place lpddr_map(const struct lpddr_params *p, uint64_t address)
     int columns = log2_of(p->row) - unit, banks = log2_of(p->banks) - groups;
     uint64_t x = address >> unit, local = x >> channels, rest = local >> groups;
     uint64_t row = rest >> columns >> banks;
-    uint64_t bank = (rest >> columns & ((UINT64_C(1) << banks) - 1)) ^ fold(row, banks);
-    uint64_t group = fold(local, groups);
-    uint64_t column = (rest & ((UINT64_C(1) << columns) - 1)) << unit;
-    return (struct lpddr_place){.channel = (int)fold(x, channels),
+    uint64_t bank = (rest >> columns ^ fold(row, banks, banks + 3)) & mask(banks);
+    uint64_t group = (local ^ fold(rest, groups, groups + 1)) & mask(groups);
+    uint64_t column = (rest & mask(columns)) << unit;
+    return (struct lpddr_place){.channel =
+                                    (int)((x ^ fold(local, channels, channels)) & mask(channels)),
                                 .group = (int)group,
                                 .bank = (int)(group << banks | bank),
                                 .row = (int64_t)row,
-                                .column = (int64_t)(column | (address & ((1ULL << unit) - 1)))};
+                                .column = (int64_t)(column | (address & mask(unit)))};
 }
 
 int64_t lpddr_slot(const struct lpddr_params *p)
