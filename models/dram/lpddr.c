@@ -97,7 +97,7 @@ static void enqueue(struct queue *q, struct train *t)
         q->end = length(q);
         q->begin = 0;
     }
-    q->entry[q->end++] = (struct waiting){.row = t->row, .train = t, .bank = t->bank};
+    q->entry[q->end++] = (struct waiting){.row = (int32_t)t->row, .bank = t->bank, .train = t};
 }
 
 // Takes entry i out; those before it move up.
@@ -133,7 +133,7 @@ static void precharge(struct channel *c, int bank, int64_t at)
     c->bank[bank].act_ready = at + c->owner->p.rp;
 }
 
-static void activate(struct channel *c, int bank, int64_t row, int64_t at)
+static void activate(struct channel *c, int bank, int32_t row, int64_t at)
 {
     const struct lpddr_params *p = &c->owner->p;
     struct bank *b = &c->bank[bank];
@@ -299,66 +299,73 @@ static int64_t window(const struct channel *c, const struct queue *q)
 static int64_t pick(const struct channel *c, int64_t now, int64_t *when)
 {
     const struct queue *q = &c->queue[c->drain];
-    const struct waiting *w = q->entry + q->begin;
     int64_t n = window(c, q), best = 0;
     *when = SIM_NEVER;
-    for (int64_t i = 0; i<n && * when> now; i++) {
-        if (c->row[w[i].bank] != w[i].row)
-            continue;
-        int64_t at = column_ready(c, w[i].train, now);
-        if (at < *when) {
-            best = i;
-            *when = at;
+    for (int64_t base = 0; base<n && * when> now; base += 64) {
+        const struct waiting *w = q->entry + q->begin + base;
+        int64_t m = n - base < 64 ? n - base : 64;
+        uint64_t hit = 0; // by entry; collected without branches
+        for (int64_t i = 0; i < m; i++)
+            hit |= (uint64_t)(c->row[w[i].bank] == w[i].row) << i;
+        for (; hit && *when > now; hit &= hit - 1) {
+            int i = __builtin_ctzll(hit);
+            int64_t at = column_ready(c, w[i].train, now);
+            if (at < *when) {
+                best = base + i;
+                *when = at;
+            }
         }
     }
     return best;
-}
-
-// One step towards an open `row`: a precharge or an activate if it is time. Returns when the next.
-static int64_t open_row(struct channel *c, int bank, int64_t row, int64_t now)
-{
-    struct bank *b = &c->bank[bank];
-    if (c->row[bank] != NO_ROW) {
-        if (b->pre_ready > now)
-            return b->pre_ready;
-        precharge(c, bank, now);
-        b->conflict = true;
-    }
-    int64_t at = later(b->act_ready, activate_ready(c));
-    if (at > now)
-        return at;
-    activate(c, bank, row, now);
-    return b->column_ready;
 }
 
 // Opens rows for the trains of both windows, the current direction's first. Returns when there is
 // something to do again.
 static int64_t prepare(struct channel *c, int64_t now)
 {
-    uint64_t taken = 0;
+    uint64_t taken = 0; // banks that have their next row
     int64_t wake = SIM_NEVER;
     for (int pass = 0; pass < 2; pass++) {
-        const struct waiting *miss[MAX_BANKS];
         const struct queue *q = &c->queue[c->drain ^ pass];
         const struct waiting *w = q->entry + q->begin;
-        uint64_t hit = 0, missing = 0;
         int64_t n = window(c, q);
-        int misses = 0;
-        for (int64_t i = 0; i < n; i++) {
-            uint64_t bit = UINT64_C(1) << w[i].bank;
-            if (c->row[w[i].bank] == w[i].row) {
-                hit |= bit;
-            } else if (!((taken | missing) & bit)) {
-                missing |= bit;
-                miss[misses++] = &w[i];
-            }
+        uint64_t hit = 0, miss = 0;    // by bank
+        int64_t oldest[MAX_BANKS + 1]; // entry that misses in a bank; the last takes the hits
+        for (int64_t i = n - 1; i >= 0; i--) {
+            bool same = c->row[w[i].bank] == w[i].row;
+            hit |= (uint64_t)same << w[i].bank;
+            miss |= (uint64_t)!same << w[i].bank;
+            oldest[same ? MAX_BANKS : w[i].bank] = i;
         }
-        for (int i = 0; i < misses; i++)
-            if (!(hit >> miss[i]->bank & 1)) {
-                int64_t at = open_row(c, miss[i]->bank, miss[i]->row, now);
-                wake = at < wake ? at : wake;
+        uint64_t ready = 0; // may be activated but for the limits of the channel
+        for (uint64_t todo = miss & ~hit & ~taken; todo; todo &= todo - 1) {
+            int bank = __builtin_ctzll(todo);
+            struct bank *b = &c->bank[bank];
+            if (c->row[bank] != NO_ROW && b->pre_ready <= now) {
+                precharge(c, bank, now);
+                b->conflict = true;
             }
-        taken = hit | missing;
+            int64_t at = c->row[bank] != NO_ROW ? b->pre_ready : b->act_ready;
+            if (at > now)
+                wake = at < wake ? at : wake;
+            else
+                ready |= UINT64_C(1) << bank;
+        }
+        while (ready) {
+            int64_t at = activate_ready(c);
+            if (at > now) {
+                wake = at < wake ? at : wake;
+                break;
+            }
+            int first = __builtin_ctzll(ready);
+            for (uint64_t k = ready & (ready - 1); k; k &= k - 1)
+                if (oldest[__builtin_ctzll(k)] < oldest[first])
+                    first = __builtin_ctzll(k);
+            activate(c, first, w[oldest[first]].row, now);
+            wake = c->bank[first].column_ready < wake ? c->bank[first].column_ready : wake;
+            ready &= ~(UINT64_C(1) << first);
+        }
+        taken = hit | miss;
     }
     return wake;
 }
@@ -413,6 +420,7 @@ static void on_end(struct sim *s, struct sim_event *e)
 void lpddr_push(struct lpddr *d, struct lpddr_request *r)
 {
     assert(r->bytes > 0 && r->client >= 0 && r->client < LPDDR_CLIENTS);
+    assert(!((r->address + (uint64_t)r->bytes) >> d->address_bits));
     const struct lpddr_params *p = &d->p;
     r->pushed = sim_now(d->sim);
     r->trains = 0;
@@ -497,6 +505,7 @@ int lpddr_create(const struct lpddr_params *p, struct sim *s, struct lpddr **out
     d->read_to_write = p->rl + d->slot + p->rtw - p->wl;
     d->write_to_read = p->wl + d->slot + p->wtr;
     d->refresh_interval = p->per_bank ? p->refi / ((p->banks + 1) / 2) : p->refi;
+    d->address_bits = lpddr_address_bits(p);
     lpddr_reset(d);
     *out = d;
     return 0;

@@ -10,7 +10,7 @@ enum {
     BYPASS = 4,   // windows of trains that may overtake the head of a queue
     PATIENCE = 8, // batches of `high` bytes of reads before waiting writes are drained anyway
 };
-#define NO_ROW INT64_C(-1)
+#define NO_ROW (-1)
 #define IDLE   (INT64_MIN / 4) // a command that was never issued
 
 // Commands in the order of decisions, not of time. For LPDDR_REF `bank` is each bank refreshed.
@@ -22,6 +22,7 @@ void lpddr_set_log(struct lpddr *d, lpddr_log_fn *log, void *context);
 // ps of the data of one burst, and between two columns of a train.
 int64_t lpddr_slot(const struct lpddr_params *p);
 int64_t lpddr_period(const struct lpddr_params *p);
+int lpddr_address_bits(const struct lpddr_params *p); // a row is numbered in 31 bits
 
 struct train {
     struct sim_event end;
@@ -34,9 +35,9 @@ struct train {
 };
 
 struct waiting { // what the scheduler looks at again and again, side by side in memory
-    int64_t row;
-    struct train *train;
+    int32_t row;
     int bank;
+    struct train *train;
 };
 
 struct queue {             // oldest first
@@ -61,7 +62,7 @@ struct channel {
     struct sim_event wake;
     struct sim_settle settle;
     struct queue queue[2];  // reads, writes
-    int64_t row[MAX_BANKS]; // that is open, or NO_ROW
+    int32_t row[MAX_BANKS]; // that is open, or NO_ROW
     struct bank bank[MAX_BANKS];
     int64_t column[MAX_BANKS]; // last column command of each group
     int64_t activate[4];       // the last four activates
@@ -90,6 +91,7 @@ struct lpddr {
     struct train *free;
     struct block *blocks;
     int64_t slot, period, burst_bytes, read_to_write, write_to_read, refresh_interval;
+    int address_bits;
     int64_t bytes[LPDDR_CLIENTS];
     double latency;
     uint64_t requests;

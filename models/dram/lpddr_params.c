@@ -121,6 +121,12 @@ struct lpddr_place lpddr_map(const struct lpddr_params *p, uint64_t address)
                                 .column = (int64_t)(column | (address & mask(unit)))};
 }
 
+int lpddr_address_bits(const struct lpddr_params *p)
+{
+    int bits = log2_of(p->row) + log2_of(p->banks) + log2_of(p->channels) + 31;
+    return bits < 62 ? bits : 62;
+}
+
 int64_t lpddr_slot(const struct lpddr_params *p)
 {
     return llround((double)p->burst / p->transfer_rate * (double)PS_PER_S);
