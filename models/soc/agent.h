@@ -8,6 +8,7 @@
 #include "engine/device.h"
 #include "models/soc/control.h"
 #include "models/soc/dram.h"
+#include "models/soc/pipe.h"
 
 // The group `queue` of each device.
 struct queue_params {
@@ -30,13 +31,18 @@ extern const size_t queue_n_rows;
 // What a task costs once it is at the head of the queue.
 struct agent_cost {
     double compute; // s at full clock, if memory were free
-    double bytes;   // moved from and to DRAM
-    double flops;   // useful, as task_work counts
-    int64_t wake;   // ps on top of the queue's, if the device was asleep
+    int64_t weight; // bytes of weights moved from DRAM
+    int64_t read;   // bytes of activations and cache
+    int64_t written;
+    double flops; // useful, as task_work counts
+    int64_t wake; // ps on top of the queue's, if the device was asleep
 };
 
 struct agent;
 typedef void agent_cost_fn(const struct agent *a, const struct task *t, struct agent_cost *out);
+
+// At cycle level: runs the task at the head of the queue, then calls agent_complete.
+typedef void agent_run_fn(struct agent *a, const struct task *t);
 
 struct agent_slot {
     struct agent_cost cost;
@@ -49,16 +55,19 @@ struct agent {
     struct control *host;
     struct dram *dram;
     agent_cost_fn *cost;
-    double port; // bytes/s, alone on the memory
+    agent_run_fn *run;     // cycle level; NULL: agent_pipe
+    struct dram_port port; // its way to the memory
+    int64_t latency;       // ps, of its first read
     // The queue: tickets (completed, submitted] are in it, the first of them is executing.
     struct agent_slot *slot; // [depth]
-    struct task *task;       // [depth], only when values are computed
+    struct task *task;       // [depth], only when values are computed or at cycle level
     uint64_t submitted, completed;
-    struct sim_event timer; // end of launch, or of a task without memory traffic
-    struct sim_flow flow;   // traffic of the executing task
-    int64_t begin;          // ps: start of the executing task
-    int64_t ended;          // ps: end of the last task
-    int64_t warm;           // ps: when the clock is up
+    struct sim_event timer;        // end of launch, or of a task without memory traffic
+    struct dram_transfer transfer; // flow level: traffic of the executing task
+    struct pipe pipe;              // cycle level: the executing task
+    int64_t begin;                 // ps: start of the executing task
+    int64_t ended;                 // ps: end of the last task
+    int64_t warm;                  // ps: when the clock is up
     struct device_stats stats;
     float *scratch; // for ref_run
     size_t n_scratch;
@@ -74,6 +83,13 @@ int agent_open(struct agent *a, enum device_kind kind, const char *detail, agent
                const struct queue_params *q, struct machine *m, int index, struct control *host,
                struct dram *dram, struct device **out, struct err *e);
 void agent_reset(struct agent *a); // after sim_reset
+// The traffic of a task that moves every operand once, in whole bytes.
+void agent_traffic(const struct work *w, struct agent_cost *out);
+// Time that takes `ps` at full clock, from now.
+int64_t agent_at_clock(const struct agent *a, int64_t ps);
+void agent_complete(struct agent *a); // the task at the head of the queue
+// Cycle level, for tasks without a model of their own: computing spread over its traffic.
+void agent_pipe(struct agent *a, const struct task *t);
 // Complete up to now, the executing task included: ps busy.
 int64_t agent_busy(const struct agent *a);
 

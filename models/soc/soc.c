@@ -17,6 +17,7 @@
 
 struct config {
     const char *name;
+    int detail; // enum dram_detail
     struct dram_params dram;
     struct control_params control;
     struct power_params power;
@@ -40,6 +41,13 @@ struct soc {
 
 static const struct conf_row root_rows[] = {
     {.name = "name", .type = CONF_STRING, .doc = "name of the SoC", .offset = 0},
+    {.name = "detail",
+     .type = CONF_ENUM,
+     .fallback = "flow",
+     .choices = "flow|cycle",
+     .doc =
+         "level of the models: closed forms that share bandwidth, or requests and tiles as events",
+     .offset = offsetof(struct config, detail)},
     {.name = "dram", .type = CONF_GROUP, .doc = "main memory"},
     {.name = "control", .type = CONF_GROUP, .doc = "the core that submits and waits"},
     {.name = "power", .type = CONF_GROUP, .doc = "power per component"},
@@ -62,6 +70,7 @@ static const size_t root_n_rows = sizeof root_rows / sizeof root_rows[0];
 static const struct group groups[] = {
     {"", root_rows, &root_n_rows, offsetof(struct config, name), NULL},
     {"dram", dram_rows, &dram_n_rows, offsetof(struct config, dram), NULL},
+    {"dram.timing", lpddr_rows, &lpddr_n_rows, offsetof(struct config, dram.timing), NULL},
     {"control", control_rows, &control_n_rows, offsetof(struct config, control), NULL},
     {"power", power_rows, &power_n_rows, offsetof(struct config, power), NULL},
     {"gpu", gpu_rows, &gpu_n_rows, offsetof(struct config, gpu), "gpu"},
@@ -172,7 +181,7 @@ static void energy(struct machine *m, struct energy *out)
     struct soc *s = soc_of(m);
     struct power_activity a = {
         .now = now(m),
-        .bytes = dram_moved(&s->dram),
+        .bytes = dram_moved(&s->dram) - dram_cached(&s->dram),
         .n_devices = m->n_devices,
     };
     for (int i = 0; i < CORE_CLASSES; i++) {
@@ -201,7 +210,7 @@ static void reset(struct machine *m)
 {
     struct soc *s = soc_of(m);
     sim_reset(s->sim);
-    dram_init(&s->dram, &s->cfg.dram, s->sim);
+    dram_reset(&s->dram);
     control_init(&s->control, &s->cfg.control, s->sim);
     for (int i = 0; i < m->n_devices; i++) {
         agent_reset(agent_at(m, i));
@@ -214,6 +223,7 @@ static void close_soc(struct machine *m)
     struct soc *s = soc_of(m);
     for (int i = 0; i < m->n_devices; i++)
         m->device[i]->ops->close(m->device[i]);
+    dram_close(&s->dram);
     sim_destroy(s->sim);
     arena_fini(&s->arena);
     free(s);
@@ -296,9 +306,9 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
         .memory = s->cfg.dram.size,
     };
     s->sim = sim_create();
-    dram_init(&s->dram, &s->cfg.dram, s->sim);
     control_init(&s->control, &s->cfg.control, s->sim);
-    if (add_devices(s, c, e) < 0) {
+    if (dram_open(&s->dram, &s->cfg.dram, (enum dram_detail)s->cfg.detail, s->sim, e) < 0 ||
+        add_devices(s, c, e) < 0) {
         if (!e->file[0])
             err_locate(e, conf_path(c), 0);
         close_soc(&s->m);
@@ -348,6 +358,11 @@ int machine_soc_dump(FILE *f, const struct conf *c, struct err *e)
         fprintf(f, "%s = {\n", top[i]);
         dump_group(f, c, &cfg, top[i], 4);
         snprintf(queue, sizeof queue, "%s.queue", top[i]);
+        if (!strcmp(top[i], "dram")) {
+            fprintf(f, "    timing = {\n");
+            dump_group(f, c, &cfg, "dram.timing", 8);
+            fprintf(f, "    };\n");
+        }
         if (i >= 3) {
             fprintf(f, "    queue = {\n");
             dump_group(f, c, &cfg, queue, 8);
