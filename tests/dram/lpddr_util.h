@@ -74,6 +74,21 @@ static inline bool lpddr_example(int i, struct lpddr_params *p, struct err *e)
     return ok && lpddr_check(p, e) >= 0;
 }
 
+// The address of a place: the first unit of the row whose mapping is it.
+static inline uint64_t lpddr_address(const struct lpddr_params *p, int channel, int bank,
+                                     int64_t row, int64_t column)
+{
+    uint64_t set = (uint64_t)(p->row * p->banks * p->channels); // all rows of one number
+    for (uint64_t a = set * (uint64_t)row; a < set * (uint64_t)(row + 1);
+         a += (uint64_t)p->interleave) {
+        struct lpddr_place at = lpddr_map(p, a);
+        if (at.channel == channel && at.bank == bank && at.row == row &&
+            at.column == column / p->interleave * p->interleave)
+            return a + (uint64_t)(column % p->interleave);
+    }
+    return UINT64_MAX;
+}
+
 // A closed loop: so many requests outstanding, a finished one is followed by the next. Reads and
 // writes are two streams, each over its own half of the memory.
 enum { STREAM_OUTSTANDING = 1024 };
