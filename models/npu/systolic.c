@@ -121,7 +121,10 @@ static void matmul(const void *params, const struct npu_matmul *s, struct npu_co
     // The first block: its bursts are decoded one behind the other as they come.
     double burst = fmin(1, SYSTOLIC_BURST / (in / blocks));
     double fill = fmax(in / rate + burst * decode, decode + burst * in / rate) / blocks;
-    double panel = stationary / rate + fmax(fill, load) + (blocks - 1) * longest + array / blocks;
+    // The next panel's data queue up behind the last block's results.
+    double drain = result / blocks / fmin(p->dma, s->drain);
+    double panel =
+        stationary / rate + fmax(fill, load) + (blocks - 1) * longest + array / blocks + drain;
 
     *out = (struct npu_cost){
         .array = panels * array,
@@ -132,7 +135,7 @@ static void matmul(const void *params, const struct npu_matmul *s, struct npu_co
         .panels = panels,
     };
     out->dma = out->bytes / p->dma;
-    out->compute = fmax(panels * panel + result / blocks / rate, out->bytes / rate);
+    out->compute = fmax(panels * panel, out->bytes / rate);
 }
 
 static double vector(const void *params, enum op_kind kind, double flops)

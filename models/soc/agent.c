@@ -5,10 +5,11 @@
 //     head --(launch, and wake if it slept)--> traffic on the memory --> complete
 //
 // At flow level a task that needs C seconds of computing and moves B bytes is one transfer of B
-// bytes, which begins one latency of the memory later and asks for at most min(port, B / C) bytes
-// per second: alone it takes max(C, B / port), and beside others exactly as much longer as they
-// take its bandwidth away. Tasks without traffic are plain delays. At cycle level the task's data
-// come piece by piece (models/soc/pipe.c, or the device's own model) and set the pace themselves.
+// bytes, which begins after the latencies and what fills its pipeline (fill) and asks for at most
+// min(port, B / C) bytes per second: alone it takes max(C, B / port), and beside others exactly as
+// much longer as they take its bandwidth away. Tasks without traffic are plain delays. At cycle
+// level the task's data come piece by piece (models/soc/pipe.c, or the device's own model) and set
+// the pace themselves.
 //
 // A device that had nothing to do for `idle` falls asleep. The first task after that pays `wake`,
 // and for `ramp` from then on computing proceeds at `ramp_clock` of the full speed. This is why an
@@ -159,6 +160,18 @@ static void on_launch(struct sim *s, struct sim_event *e)
     dram_start(&a->port, &a->transfer);
 }
 
+// Flow level: what does not overlap. The first data's way in, the last results' way out, and of
+// computing and moving, whichever is shorter, one chunk.
+static int64_t fill(const struct agent *a, const struct agent_cost *c)
+{
+    int64_t bytes = traffic(c), ps = c->written ? a->dram->p.fabric : 0;
+    if (!bytes)
+        return 0;
+    if (c->chunks)
+        ps += to_ps(fmin(c->compute, (double)bytes / dram_port_rate(&a->port)) / c->chunks);
+    return ps + a->latency;
+}
+
 static void begin(struct agent *a)
 {
     struct sim *s = a->host->sim;
@@ -167,8 +180,8 @@ static void begin(struct agent *a)
         start += a->q.wake + head(a)->cost.wake;
         a->warm = start + a->q.ramp;
     }
-    if (a->dram->detail == DRAM_FLOW && traffic(&head(a)->cost))
-        start += a->latency;
+    if (a->dram->detail == DRAM_FLOW)
+        start += fill(a, &head(a)->cost);
     a->begin = now;
     a->timer.fire = on_launch;
     sim_schedule(s, &a->timer, start);
@@ -231,6 +244,7 @@ void agent_traffic(const struct work *w, struct agent_cost *out)
     out->weight = whole(w->weight_bytes);
     out->read = whole(w->read_bytes);
     out->written = whole(w->write_bytes);
+    out->chunks = pipe_chunks(out->weight + out->read + out->written);
 }
 
 void agent_pipe(struct agent *a, const struct task *t)

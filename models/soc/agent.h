@@ -34,6 +34,7 @@ struct agent_cost {
     int64_t weight; // bytes of weights moved from DRAM
     int64_t read;   // bytes of activations and cache
     int64_t written;
+    int chunks;   // that its data come in (models/soc/pipe.h); 0: `compute` has its own fill
     double flops; // useful, as task_work counts
     int64_t wake; // ps on top of the queue's, if the device was asleep
 };

@@ -101,6 +101,13 @@ double dram_port_rate(const struct dram_port *port)
     return (double)port->window / port->dram->latency;
 }
 
+double dram_drain_rate(const struct dram_port *port)
+{
+    const struct dram_params *p = &port->dram->p;
+    double posted = (double)port->window / ((double)p->fabric / (double)PS_PER_S);
+    return fmin(posted, port->dram->ceiling[DRAM_MIXES - 1]);
+}
+
 // The ceiling of what is being read and written now: every transfer counts by what it may take.
 static void mix(struct dram *d)
 {

@@ -100,6 +100,7 @@ void dram_port_close(struct dram_port *port);
 void dram_start(struct dram_port *port, struct dram_transfer *t);
 // What the port reaches alone, by Little's law (bytes/s).
 double dram_port_rate(const struct dram_port *port);
+double dram_drain_rate(const struct dram_port *port); // the same while it only writes
 
 double dram_peak(const struct dram_params *p);       // bytes/s
 double dram_achievable(const struct dram_params *p); // bytes/s, long reads of several initiators

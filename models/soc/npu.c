@@ -49,6 +49,7 @@ static struct npu_matmul matmul(const struct agent *a, const struct task *t)
         .weight_bytes = ceil(task_work(t, act_bytes).weight_bytes),
         .act_bytes = act_bytes,
         .port = dram_port_rate(&a->port),
+        .drain = dram_drain_rate(&a->port),
         .quantised = t->model->shape.weight_bits < 16,
     };
     s.integer = s.quantised && s.n == 1;

@@ -15,6 +15,13 @@
 #include <math.h>
 #include "models/soc/agent.h"
 
+int pipe_chunks(int64_t bytes)
+{
+    int64_t n = bytes / PIPE_LEAST;
+    n = n < PIPE_FEW ? n : bytes / PIPE_CHUNK < PIPE_FEW ? PIPE_FEW : bytes / PIPE_CHUNK;
+    return n < 1 ? 1 : (int)n;
+}
+
 // Where piece i of n begins, on a boundary of requests.
 static int64_t cut(const struct pipe *p, int64_t total, int i)
 {
@@ -104,14 +111,12 @@ void pipe_reset(struct pipe *p, struct agent *a)
 void pipe_start(struct pipe *p, const struct operands *at, int64_t compute, int64_t weight,
                 int64_t read, int64_t written)
 {
-    int64_t bytes = weight + read + written, n = bytes / PIPE_LEAST;
-    n = n < PIPE_FEW ? n : bytes / PIPE_CHUNK < PIPE_FEW ? PIPE_FEW : bytes / PIPE_CHUNK;
     p->at = *at;
     p->compute = compute;
     p->weight = weight;
     p->read = read;
     p->written = written;
-    p->chunks = n < 1 ? 1 : (int)n;
+    p->chunks = pipe_chunks(weight + read + written);
     p->fetched = p->computed = p->n_writing = 0;
     advance(p);
 }

@@ -34,6 +34,7 @@ struct pipe {
     } weights[PIPE_AHEAD], reads[PIPE_AHEAD], writes[PIPE_AHEAD];
 };
 
+int pipe_chunks(int64_t bytes);                   // of a task that moves so much
 void pipe_reset(struct pipe *p, struct agent *a); // after sim_reset
 // Calls agent_complete at the end.
 void pipe_start(struct pipe *p, const struct operands *at, int64_t compute, int64_t weight,

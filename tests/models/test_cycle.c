@@ -127,4 +127,63 @@ static void test_other_operators(void)
     close_grid(&g);
 }
 
-TESTS(models_cycle, T(test_operators), T(test_other_operators))
+// One step of some layers as a plan would have it: matmuls shared by GPU and NPU at the same time,
+// the rest on the GPU; devices wait for each other before every join. us.
+static double step(struct machine *m, int n, int past, int layers, int percent)
+{
+    int gpu = soc_index(m, DEVICE_GPU), npu = soc_index(m, DEVICE_NPU);
+    uint64_t seq[MACHINE_MAX_DEVICES] = {0};
+    struct graph g;
+    int64_t begin = 0;
+    graph_build(soc_llama3_8b(), n, past, &g);
+    for (int l = -1; l < layers; l++) { // the first one prepares the graphs and wakes
+        if (l == 0)
+            begin = m->ops->now(m);
+        for (int o = g.block_begin; o < g.block_end; o++) {
+            struct task t, part;
+            graph_task(&g, o, l < 0 ? 0 : l, &t);
+            for (int d = 0; d < m->n_devices; d++)
+                soc_until(m, d, seq[d]);
+            int cut = t.op->m * percent / 100 / 32 * 32;
+            bool matmul = t.op->kind == OP_MATMUL;
+            if (matmul && cut > 0) {
+                part = t;
+                part.m1 = cut;
+                seq[npu] = soc_submit(m, npu, &part);
+                t.m0 = cut;
+            }
+            if (!matmul || cut < t.op->m)
+                seq[gpu] = soc_submit(m, gpu, &t);
+        }
+    }
+    for (int d = 0; d < m->n_devices; d++)
+        soc_until(m, d, seq[d]);
+    return (double)(m->ops->now(m) - begin) / PS_PER_US;
+}
+
+static void test_steps(void)
+{
+    static const struct {
+        int n, past, layers, percent;
+    } run[] = {{256, 0, 1, 100}, {256, 0, 1, 90}, {64, 0, 1, 80}, {128, 256, 1, 60},
+               {1, 256, 4, 0},   {1, 256, 4, 25}, {1, 1024, 4, 40}};
+    enum { RUNS = sizeof run / sizeof run[0] };
+    double error[RUNS], median, worst;
+    for (int i = 0; i < RUNS; i++) {
+        struct machine *f = level("flow", NULL), *c = level("cycle", NULL);
+        double flow = step(f, run[i].n, run[i].past, run[i].layers, run[i].percent);
+        double cycle = step(c, run[i].n, run[i].past, run[i].layers, run[i].percent);
+        error[i] = fabs(cycle / flow - 1);
+        test_note("%d tokens after %d, %d %% of the rows on the NPU: flow %.0f us, cycle %.0f us, "
+                  "%+.1f %%",
+                  run[i].n, run[i].past, run[i].percent, flow, cycle, 100 * (cycle / flow - 1));
+        CHECK(machine_soc_dram_bytes(f) == machine_soc_dram_bytes(c));
+        soc_close(f);
+        soc_close(c);
+    }
+    agreement("steps", error, RUNS, &median, &worst);
+    CHECK(median <= 0.05);
+    CHECK(worst <= 0.10);
+}
+
+TESTS(models_cycle, T(test_operators), T(test_other_operators), T(test_steps))
