@@ -2,7 +2,7 @@
 // Main memory behind one notion of a transfer, at two levels of detail.
 //
 // A transfer is a run of addresses that one initiator reads or writes through its port. At flow
-// level all transfers share a ceiling max-min fairly (sim/share.h). At cycle level a transfer is
+// level all transfers share a ceiling (sim/share.h). At cycle level a transfer is
 // cut into requests, of which the port keeps a window in flight at the controller
 // (models/dram/lpddr.h). Whoever starts a transfer need not know which it is.
 //
@@ -62,7 +62,7 @@ struct dram_port {
     int64_t window; // bytes in flight
     double moved;   // bytes, complete; at cycle level
     // Flow level.
-    const struct dram_transfer *active;
+    struct dram_transfer *active;
     // Cycle level: transfers not issued completely, requests that are on their way back.
     struct dram_transfer *head, *tail;
     int64_t in_flight, next_issue;

@@ -318,6 +318,11 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
     return 0;
 }
 
+bool machine_soc_cycle(const struct machine *m)
+{
+    return ((const struct soc *)m)->dram.detail == DRAM_CYCLE;
+}
+
 void machine_soc_help(FILE *f)
 {
     for (int i = 0; i < GROUPS; i++) {
