@@ -403,12 +403,14 @@ int cli_session_open(const struct cli_factory *f, const struct common *c, const 
             0 ||
         cli_machine_open(f, &s->machine, e) < 0)
         goto fail;
-    // A simulated machine is profiled without computing values: the times are the same.
+    // A simulated machine is profiled without computing values, which takes the same time, and at
+    // flow level, which is what policies know of it (docs/adr/0005).
     struct machine *bench = s->machine;
-    if (f->soc && f->base.values) {
+    if (f->soc && (f->base.values || machine_soc_cycle(s->machine))) {
+        static const char *const flow[] = {"detail=flow"};
         struct cli_factory timing = *f;
         timing.base.values = false;
-        if (cli_machine_open(&timing, &twin, e) < 0)
+        if (timing.base.open(&timing.base, flow, 1, &twin, e) < 0)
             goto fail;
         bench = twin;
     }

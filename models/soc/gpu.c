@@ -73,7 +73,7 @@ static void cost(const struct agent *a, const struct task *t, struct agent_cost 
     struct work w = task_work(t, a->base.caps.act_bytes);
     double m = t->m1 - t->m0, n = t->n1 - t->n0, k = t->op->k;
     *out = (struct agent_cost){.flops = w.flops};
-    out->bytes = w.weight_bytes + w.read_bytes + w.write_bytes;
+    agent_traffic(&w, out);
     if (t->op->kind == OP_MATMUL)
         out->compute = product_time(p, m, n, k, t->model->shape.weight_bits < 16);
     else
