@@ -8,10 +8,12 @@
 #include "explore/characterise_internal.h"
 
 enum { BLOCK = 32 }; // K is in whole blocks of Q4_0
+enum { FLAT = 4 };   // how much flatter than square shapes get
 
 struct grid {
     const struct machine *m;
     struct characterise_options o; // with its defaults filled in
+    int stream_m, stream_k;        // weights that no cache holds, copies taking turns
     struct point *p;
     int n, room;
     bool full; // of memory
@@ -117,7 +119,7 @@ static void orders(struct grid *g, const struct device_caps *c)
 static void shapes(struct grid *g, const struct device_caps *c)
 {
     int side = BLOCK;
-    while (2 * side <= least(4096, least(g->o.max_m, g->o.max_k)))
+    while (2 * side <= least(g->o.max_m, g->o.max_k) / FLAT)
         side *= 2;
     int64_t area = (int64_t)side * side;
     for (int k = BLOCK; k <= g->o.max_k; k *= g->o.quick ? 4 : 2)
@@ -138,7 +140,7 @@ static void preparations(struct grid *g, const struct device_caps *c)
 // Every set of devices, and in each of more than one what each of them gets.
 static void bandwidths(struct grid *g)
 {
-    int m = g->o.max_m, k = least(g->o.max_k, 4096) / BLOCK * BLOCK;
+    int m = g->stream_m, k = g->stream_k / BLOCK * BLOCK;
     for (unsigned set = 1; set < 1u << g->m->n_devices; set++) {
         char name[POINT_WHAT] = "";
         bool able = true;
@@ -203,16 +205,38 @@ static int latencies(struct grid *g, struct err *e)
     return rc < 0 ? rc : 0;
 }
 
+// Grids meet in some points.
+static void drop_repeated(struct grid *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->n; i++) {
+        const struct point *p = &g->p[i];
+        bool seen = false;
+        for (int j = 0; j < n && !seen; j++) {
+            const struct point *q = &g->p[j];
+            seen = p->m == q->m && p->k == q->k && p->n == q->n && !strcmp(p->what, q->what) &&
+                   !strcmp(p->section, q->section) && !strcmp(p->order, q->order);
+        }
+        if (!seen)
+            g->p[n++] = *p;
+    }
+    g->n = n;
+}
+
 int characterise_points(const struct machine *m, const struct characterise_options *o,
                         struct point **out, int *n, struct err *e)
 {
     struct grid g = {.m = m, .o = *o};
     // A real machine here computes some GFLOP/s, and has a few minutes.
-    int real_m = o->quick ? 512 : 1024, real_n = o->quick ? 64 : 128;
+    int real_m = o->quick ? 1024 : 2048, real_n = o->quick ? 128 : 256;
+    g.stream_m = m->values ? 2 * real_m : 28672;
+    g.stream_k = m->values ? 2 * real_m : 4096;
+    g.stream_m = o->max_m ? least(o->max_m, g.stream_m) : g.stream_m;
+    g.stream_k = o->max_k ? least(o->max_k, g.stream_k) : g.stream_k;
     if (!g.o.max_m)
-        g.o.max_m = m->values ? real_m : 28672;
+        g.o.max_m = m->values ? real_m : 32768;
     if (!g.o.max_k)
-        g.o.max_k = m->values ? real_m : 14336;
+        g.o.max_k = m->values ? real_m : 16384;
     if (!g.o.max_n)
         g.o.max_n = m->values ? real_n : 1024;
     if (g.o.max_m < BLOCK || g.o.max_k < BLOCK || g.o.max_n < 1)
@@ -232,6 +256,7 @@ int characterise_points(const struct machine *m, const struct characterise_optio
         free(g.p);
         return rc;
     }
+    drop_repeated(&g);
     *out = g.p;
     *n = g.n;
     return 0;
