@@ -31,6 +31,7 @@ static const int64_t IDLE = PS_PER_S;               // longer than any idle time
 static const int64_t IDLE_REAL = 2 * PS_PER_MS;     // threads that poll for work have gone to sleep
 static const int64_t AWAKE = 20 * PS_PER_MS;        // of streaming, before the window opens
 static const int64_t TURN_REAL = 20 * PS_PER_US;    // between two looks at working devices
+static const int64_t WINDOW_REAL = 100 * PS_PER_MS; // that the window lasts at least
 static const int64_t PATIENCE = 4 * PS_PER_S;       // of streaming on a real machine
 
 struct weights {
@@ -311,7 +312,8 @@ static int stream_all(struct machine *m, struct stream *s, int n, struct err *e)
                 s[i].base = s[i].done;
                 s[i].base_at = s[i].last_at;
             }
-            more |= !s[i].base || s[i].done < s[i].base + WINDOW;
+            more |= !s[i].base || s[i].done < s[i].base + WINDOW ||
+                    (!m->repeatable && s[i].last_at - s[i].base_at < WINDOW_REAL);
         }
         if (!m->repeatable && now - begin > PATIENCE)
             break;
