@@ -118,10 +118,11 @@ static int rig_open(struct rig *r, struct machine *m, enum op_kind kind, int row
     int width = rows > k ? rows : k;
     if (rows < 1 || k < 1 || n < 1)
         return err_set(e, ERR_USAGE, "a matmul of %d x %d on %d tokens", rows, k, n);
-    if ((matmul && rig_weights(r, e) < 0) || m->ops->alloc(m, n, (int64_t)width * 4, &r->in, e) < 0)
+    if ((matmul && rig_weights(r, e) < 0) ||
+        m->ops->alloc(m, padded_rows(m, n), (int64_t)width * 4, &r->in, e) < 0)
         return e->code;
     for (int d = 0; d < m->n_devices; d++)
-        if (m->ops->alloc(m, n, (int64_t)rows * 4, &r->out[d], e) < 0)
+        if (m->ops->alloc(m, padded_rows(m, n), (int64_t)rows * 4, &r->out[d], e) < 0)
             return e->code;
     return 0;
 }
