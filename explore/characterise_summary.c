@@ -57,10 +57,10 @@ static void operators(const struct point *p, int n, FILE *f)
             if (throughput_of(&p[i], q->what) && characterise_is_square(&p[i], max_n) &&
                 p[i].value >= SATURATED * most && (!from || p[i].m < from->m))
                 from = &p[i];
-        fprintf(f, "  %-14s at most %.4g %s (%d x %d, %d tokens)", q->what, best->value, best->unit,
+        fprintf(f, "  %-14s at most %.4g %s (%d x %d, N = %d)", q->what, best->value, best->unit,
                 best->m, best->k, best->n);
         if (from)
-            fprintf(f, "; saturates at %d x %d, %d tokens", from->m, from->k, from->n);
+            fprintf(f, "; saturates at %d x %d, N = %d", from->m, from->k, from->n);
         fputc('\n', f);
     }
 }
@@ -114,8 +114,8 @@ static void orders(const struct point *p, int n, FILE *f)
                     fast = &p[j];
                 }
         if (slow)
-            fprintf(f, "  %-14s %s takes up to %.3g x the time of %s (%d x %d, %d tokens)\n",
-                    q->what, slow->order, most, fast->order, slow->m, slow->k, slow->n);
+            fprintf(f, "  %-14s %s takes up to %.3g x the time of %s (%d x %d, N = %d)\n", q->what,
+                    slow->order, most, fast->order, slow->m, slow->k, slow->n);
     }
 }
 
@@ -130,9 +130,9 @@ static void shapes(const struct point *p, int n, FILE *f)
                 fast = p[i].value < fast->value ? &p[i] : fast;
             }
         if (slow->value < ALIKE * fast->value)
-            fprintf(f, "  %-14s all shapes alike (%d tokens)\n", q->what, q->n);
+            fprintf(f, "  %-14s all shapes alike (N = %d)\n", q->what, q->n);
         else
-            fprintf(f, "  %-14s %d x %d takes %.3g x the time of %d x %d (%d tokens)\n", q->what,
+            fprintf(f, "  %-14s %d x %d takes %.3g x the time of %d x %d (N = %d)\n", q->what,
                     slow->m, slow->k, slow->value / fast->value, fast->m, fast->k, q->n);
     }
 }
@@ -147,9 +147,9 @@ static void preparations(const struct point *p, int n, FILE *f)
                 slow = p[i].value > slow->value ? &p[i] : slow;
                 fast = p[i].value < fast->value ? &p[i] : fast;
             }
-        fprintf(f, "  %-14s %.4g %s (%d x %d, %d tokens) to %.4g %s (%d x %d, %d tokens)\n",
-                q->what, fast->value, fast->unit, fast->m, fast->k, fast->n, slow->value,
-                slow->unit, slow->m, slow->k, slow->n);
+        fprintf(f, "  %-14s %.4g %s (%d x %d, N = %d) to %.4g %s (%d x %d, N = %d)\n", q->what,
+                fast->value, fast->unit, fast->m, fast->k, fast->n, slow->value, slow->unit,
+                slow->m, slow->k, slow->n);
     }
 }
 

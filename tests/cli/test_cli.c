@@ -65,6 +65,9 @@ static void test_misspelt_options(void)
     fails(2, "did you mean --json?", "list --josn");
     fails(2, "did you mean --model?", "check --modle llama3-8b");
     fails(2, "did you mean --output?", "profile --ouput x");
+    fails(2, "do not go with --cost", "profile --cost --quick");
+    fails(2, "--model goes with --cost", "profile --model llama3-8b");
+    fails(2, "--max-k wants a whole number from 32", "profile --max-k 31");
     fails(2, "did you mean --rows?", "show-config --row5");
     fails(2, "did you mean --search?", "explore --serch random tiny");
     fails(2, "did you mean --model?", "validate --modle x");
@@ -161,7 +164,8 @@ static void test_missing_files(void)
     fails(5, "nofile.cfg: ", "sim --soc ./nofile.cfg");
     fails(5, "nofile.cfg: ", "explore ./nofile.cfg");
     fails(5, "not a regular file", "run /tmp");
-    fails(5, "/nonexistent/x: ", "profile --soc sd8gen3 --model demo-60m -o /nonexistent/x");
+    fails(5, "/nonexistent/x: ", "profile --cost --soc sd8gen3 --model demo-60m -o /nonexistent/x");
+    fails(5, "/nonexistent/x: ", "profile --soc sd8gen3 -o /nonexistent/x");
     fails(2, "shape without weights", "run llama3-8b");
 }
 
