@@ -116,7 +116,9 @@ static int output_open(struct output *o, const char *name, struct err *e)
 // Gives the file its name, or removes it when rc says that something went wrong before.
 static int output_close(struct output *o, int rc, struct err *e)
 {
-    bool bad = ferror(o->f) || (o->name ? fclose(o->f) : fflush(o->f)) != 0;
+    bool bad = fflush(o->f) != 0 || ferror(o->f);
+    if (o->name && fclose(o->f) != 0)
+        bad = true;
     if (rc == 0 && (bad || (o->name && rename(o->part, o->name) != 0)))
         rc = err_at(e, ERR_IO, o->name ? o->name : "standard output", 0, NULL, "%s",
                     strerror(errno));

@@ -159,7 +159,7 @@ static int read_all(struct reader *r, FILE *f, struct point **out, int *n)
 
 int characterise_read_stream(FILE *f, const char *name, struct point **out, int *n, struct err *e)
 {
-    struct err own; // callers may not want to know
+    struct err own = {0}; // callers may not want to know
     struct reader r = {.path = name, .e = e ? e : &own};
     *out = NULL;
     *n = 0;
