@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "explore/characterise.h"
 #include "explore/plot.h"
@@ -99,17 +100,26 @@ static const struct argp argp = {
 
 struct output {
     const char *name; // NULL: standard output
-    char part[1024];
+    char part[1024];  // what is written until it is complete; empty: `name` itself
     FILE *f;
 };
+
+// A device or a pipe is written to; only a file may be replaced by another one.
+static bool in_place(const char *name)
+{
+    struct stat s;
+    return stat(name, &s) == 0 && !S_ISREG(s.st_mode);
+}
 
 static int output_open(struct output *o, const char *name, struct err *e)
 {
     *o = (struct output){.name = name, .f = stdout};
     if (!name)
         return 0;
-    snprintf(o->part, sizeof o->part, "%s.part", name);
-    o->f = fopen(o->part, "w");
+    bool direct = in_place(name);
+    if (!direct && snprintf(o->part, sizeof o->part, "%s.part", name) >= (int)sizeof o->part)
+        return err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(ENAMETOOLONG));
+    o->f = fopen(direct ? name : o->part, "w");
     return o->f ? 0 : err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
 }
 
@@ -117,12 +127,18 @@ static int output_open(struct output *o, const char *name, struct err *e)
 static int output_close(struct output *o, int rc, struct err *e)
 {
     bool bad = fflush(o->f) != 0 || ferror(o->f);
-    if (o->name && fclose(o->f) != 0)
+    int why = errno;
+    if (o->name && fclose(o->f) != 0 && !bad) {
         bad = true;
-    if (rc == 0 && (bad || (o->name && rename(o->part, o->name) != 0)))
-        rc = err_at(e, ERR_IO, o->name ? o->name : "standard output", 0, NULL, "%s",
-                    strerror(errno));
-    if (rc != 0 && o->name)
+        why = errno;
+    }
+    if (rc == 0 && !bad && *o->part && rename(o->part, o->name) != 0) {
+        bad = true;
+        why = errno;
+    }
+    if (rc == 0 && bad)
+        rc = err_at(e, ERR_IO, o->name ? o->name : "standard output", 0, NULL, "%s", strerror(why));
+    if (rc != 0 && *o->part)
         unlink(o->part);
     return rc;
 }

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -312,6 +313,9 @@ int plot_write(const struct plot *p, const char *path, struct err *e)
         return err_at(e, ERR_USAGE, path, 0, NULL, "nothing to plot");
     if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
         return err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(ENAMETOOLONG));
+    struct stat old;
+    if (stat(path, &old) == 0 && !S_ISREG(old.st_mode))
+        return err_at(e, ERR_IO, path, 0, NULL, "there is something that is not a file");
     int rc = draw(p, svg, path, part, e);
     if (rc == 0 && rename(part, path) < 0)
         rc = err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
