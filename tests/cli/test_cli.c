@@ -4,6 +4,8 @@
 // exits with the documented code.
 #include "tests/cli/cli_util.h"
 
+#include <sys/stat.h>
+
 static const char *const COMMANDS[] = {"run",      "sim",   "explore", "validate",   "profile",
                                        "tokenize", "check", "list",    "show-config"};
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
@@ -65,6 +67,9 @@ static void test_misspelt_options(void)
     fails(2, "did you mean --json?", "list --josn");
     fails(2, "did you mean --model?", "check --modle llama3-8b");
     fails(2, "did you mean --output?", "profile --ouput x");
+    fails(2, "do not go with --cost", "profile --cost --quick");
+    fails(2, "--model goes with --cost", "profile --model llama3-8b");
+    fails(2, "--max-k wants a whole number from 32", "profile --max-k 31");
     fails(2, "did you mean --rows?", "show-config --row5");
     fails(2, "did you mean --search?", "explore --serch random tiny");
     fails(2, "did you mean --model?", "validate --modle x");
@@ -161,7 +166,8 @@ static void test_missing_files(void)
     fails(5, "nofile.cfg: ", "sim --soc ./nofile.cfg");
     fails(5, "nofile.cfg: ", "explore ./nofile.cfg");
     fails(5, "not a regular file", "run /tmp");
-    fails(5, "/nonexistent/x: ", "profile --soc sd8gen3 --model demo-60m -o /nonexistent/x");
+    fails(5, "/nonexistent/x: ", "profile --cost --soc sd8gen3 --model demo-60m -o /nonexistent/x");
+    fails(5, "/nonexistent/x: ", "profile --soc sd8gen3 -o /nonexistent/x");
     fails(2, "shape without weights", "run llama3-8b");
 }
 
@@ -232,7 +238,37 @@ static void test_full_disk(void)
     }
 }
 
+// A file is replaced when the new one is complete; a pipe or a device is written to and stays one.
+static void test_output_replaces_files_only(void)
+{
+    char pipe[256], line[600];
+    struct stat st;
+    snprintf(pipe, sizeof pipe, "%s", in_tmp("pipe"));
+    CHECK_INT(mkfifo(pipe, 0600), 0);
+    int fd = open(pipe, O_RDWR | O_NONBLOCK); // so that the program's open does not block
+    snprintf(line, sizeof line,
+             "profile --soc sd8gen3 --max-m 64 --max-k 64 --max-n 1 --quick -o %s", pipe);
+    struct ran r = works(line, NULL);
+    CHECK_HAS(r.out, "bandwidth"); // the summary
+    ran_free(&r);
+    char text[64] = "";
+    CHECK(read(fd, text, sizeof text - 1) > 0);
+    CHECK_HAS(text, "section,what,order");
+    close(fd);
+    CHECK(stat(pipe, &st) == 0 && S_ISFIFO(st.st_mode));
+    CHECK(access(in_tmp("pipe.part"), F_OK) != 0);
+    // A file that is there stays as it was when nothing comes of it.
+    CHECK(spill(in_tmp("kept.csv"), "old", 3));
+    snprintf(line, sizeof line, "profile --soc sd8gen3 --quick -o %s --plots /nonexistent/x",
+             in_tmp("kept.csv"));
+    fails(5, "/nonexistent/x", line);
+    char *kept = slurp(in_tmp("kept.csv"), NULL);
+    CHECK_STR(kept ? kept : "", "old");
+    free(kept);
+    CHECK(access(in_tmp("kept.csv.part"), F_OK) != 0);
+}
+
 TESTS(cli, T(test_help), T(test_help_of_commands), T(test_misspelt_commands),
       T(test_misspelt_options), T(test_misspelt_names), T(test_options_of_plugins),
       T(test_impossible_values), T(test_overrides), T(test_missing_files), T(test_broken_files),
-      T(test_devices), T(test_full_disk))
+      T(test_devices), T(test_full_disk), T(test_output_replaces_files_only))

@@ -267,7 +267,8 @@ static void test_explore(void)
 
 static void test_profile(void)
 {
-    json_t *j = works_json("profile --soc sd8gen3 --model demo-60m --prompt 32 --gen 2 --json");
+    json_t *j =
+        works_json("profile --cost --soc sd8gen3 --model demo-60m --prompt 32 --gen 2 --json");
     const json_t *rows = json_object_get(j, "rows");
     CHECK(json_array_size(rows) > 50);
     for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -277,6 +278,23 @@ static void test_profile(void)
     json_decref(j);
 }
 
+static void test_characterisation(void)
+{
+    json_t *j = works_json("profile --soc sd8gen3 --quick --json");
+    const json_t *points = json_object_get(j, "points");
+    bool npu = false;
+    CHECK_STR(string(j, "machine"), "soc:sd8gen3");
+    CHECK(json_array_size(points) > 100);
+    for (size_t i = 0; i < json_array_size(points); i++) {
+        const json_t *p = json_array_get(points, i);
+        CHECK(*string(p, "section") != 0 && *string(p, "unit") != 0);
+        CHECK(number(p, "value") > 0);
+        npu |= !strcmp(string(p, "what"), "npu:streamed");
+    }
+    CHECK(npu);
+    json_decref(j);
+}
+
 TESTS(cli_json, T(test_run_host), T(test_run_soc), T(test_run_repeats), T(test_any_bytes),
       T(test_sim), T(test_sim_game), T(test_sim_set), T(test_list), T(test_show_config),
-      T(test_audit), T(test_explore), T(test_profile))
+      T(test_audit), T(test_explore), T(test_profile), T(test_characterisation))
