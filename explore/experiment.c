@@ -62,6 +62,11 @@ const char *experiments_unit(const struct experiments *x, int i)
     return x->experiment[i].unit;
 }
 
+const char *experiments_kind(const struct experiments *x, int i)
+{
+    return x->experiment[i].kind_name;
+}
+
 double experiments_scale(const struct experiments *x, int i)
 {
     return x->experiment[i].scale;

@@ -47,6 +47,7 @@ const char *experiments_id(const struct experiments *x, int i);
 const char *experiments_unit(const struct experiments *x, int i);
 // What an error is relative to where the published value is 0, in the unit; 0: not stated.
 double experiments_scale(const struct experiments *x, int i);
+const char *experiments_kind(const struct experiments *x, int i); // "operator", "session", ...
 void experiments_where(const struct experiments *x, int i, const char **file, int *line);
 int experiments_find(const struct experiments *x, const char *id, struct err *e); // negative: none
 

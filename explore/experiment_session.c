@@ -139,6 +139,8 @@ static const struct session_metric metrics[] = {
     {"prepare_share", DIM_RATIO, 1, false, RESULT(prepare_ms), RESULT(ttft_ms)},
     {"power_prefill_w", DIM_POWER, 1, false, RESULT(power_prefill_w), 0},
     {"energy_j", DIM_ENERGY, 1, false, RESULT(energy_j), 0},
+    {"fps_prefill", DIM_FRAMES, 1, true, RESULT(frames_prefill.rate), 0},
+    {"fps_decode", DIM_FRAMES, 1, true, RESULT(frames_decode.rate), 0},
     {"decode_gb_s", DIM_BANDWIDTH, 1e9, true, RESULT(decode_gb_s), 0},
 };
 enum { METRICS = sizeof metrics / sizeof metrics[0] };
@@ -175,9 +177,10 @@ static int value_of(struct experiments *x, const struct setup *s, const char *mo
         return e->code;
     double v = number_at(result, metric->offset) * metric->base;
     *out = metric->divisor ? v / number_at(result, metric->divisor) : v;
-    return isfinite(*out) ? 0
-                          : err_set(e, ERR_UNSUPPORTED, "a session of %d tokens has no %s",
-                                    (int)s->gen, metric->name);
+    return isfinite(*out)
+               ? 0
+               : err_set(e, ERR_UNSUPPORTED, "a session of %d tokens on this machine has no %s",
+                         (int)s->gen, metric->name);
 }
 
 // --- session
