@@ -118,10 +118,10 @@ static const struct argp argp = {
 static int width_of(const struct reproduction *r, bool published)
 {
     char text[EXPERIMENT_TEXT];
-    size_t width = 10;
+    size_t width = 10, most = 34; // a list of strategies may stand out
     for (int i = 0; i < r->n; i++) {
         size_t n = strlen(reproduction_text(&r->row[i], published, text, sizeof text));
-        if (r->row[i].state != REPRODUCED_NOT && n > width)
+        if (r->row[i].state != REPRODUCED_NOT && n > width && n <= most)
             width = n;
     }
     return (int)width;
