@@ -15,7 +15,7 @@
 #include "explore/plot.h"
 #include "explore/reproduction.h"
 
-enum { KEY_ONLY = 4000, KEY_SPLIT, KEY_CHECK, KEY_PLOTS, KEY_PUBLISHED, MAX_ONLY = 64 };
+enum { KEY_ONLY = 4000, KEY_SPLIT, KEY_CHECK, KEY_PLOTS, KEY_PUBLISHED, KEY_KINDS, MAX_ONLY = 64 };
 static const double TOLERANCE = 0.01; // of a prediction against the written one
 
 struct repro_options {
@@ -25,7 +25,7 @@ struct repro_options {
     int split; // SPLITS: all
     const char *set[64];
     int n_set;
-    bool json, quiet;
+    bool json, quiet, kinds;
 };
 
 static const struct argp_option options[] = {
@@ -39,6 +39,7 @@ static const struct argp_option options[] = {
     {"plots", KEY_PLOTS, "DIR", 0, "draw plots into this folder (needs gnuplot)", 0},
     {"published", KEY_PUBLISHED, "FILE", 0,
      "table of published values (default: the .csv beside the experiments)", 0},
+    {"kinds", KEY_KINDS, 0, 0, "explain what an experiment can be, and stop", 0},
     {"set", 's', "KEY=VALUE", 0, "override a key of every SoC, to see what it moves", 0},
     {"json", 'j', 0, 0, "print the result as JSON", 0},
     {"quiet", 'q', 0, 0, "no progress", 0},
@@ -69,6 +70,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
     case KEY_PLOTS:
         o->plots = arg;
         break;
+    case KEY_KINDS:
+        o->kinds = true;
+        break;
     case KEY_PUBLISHED:
         o->published = arg;
         break;
@@ -91,7 +95,7 @@ static error_t option(int key, char *arg, struct argp_state *state)
         o->name = arg;
         break;
     case ARGP_KEY_END:
-        if (!o->name)
+        if (!o->name && !o->kinds)
             argp_error(state, "which publication? (a name of configs/repro, or a path)");
         break;
     default:
@@ -460,6 +464,10 @@ int cmd_repro(int argc, char **argv)
     char path[512], table[512];
     struct err e = {0}, no;
     cli_parse(&argp, argc, argv, &o);
+    if (o.kinds) {
+        experiments_help(stdout);
+        return EXIT_OK;
+    }
     cli_world_open(&w, o.set, o.n_set);
     int rc = cli_find_config("repro", o.name, path, sizeof path, &e);
     if (rc == 0 && !o.published) {

@@ -8,6 +8,7 @@
 #ifndef EXPLORE_EXPERIMENT_H
 #define EXPLORE_EXPERIMENT_H
 
+#include <stdio.h>
 #include "engine/machine.h"
 #include "engine/model.h"
 
@@ -41,6 +42,8 @@ struct experiments;
 // Reads and checks a file; names of SoCs, models and engines are the world's, so a wrong one is an
 // error of experiments_predict.
 int experiments_open(const char *path, struct experiments **out, struct err *e);
+// The vocabulary of the file: keys that all experiments have, kinds with theirs, metrics.
+void experiments_help(FILE *f);
 void experiments_close(struct experiments *x);
 int experiments_count(const struct experiments *x);
 const char *experiments_id(const struct experiments *x, int i);

@@ -36,6 +36,8 @@ struct session_metric {
     size_t offset;  // of a double in struct session_result
     size_t divisor; // of another that it is divided by; 0: none
 };
+extern const struct session_metric session_metrics[];
+extern const int session_n_metrics;
 const struct session_metric *session_metric_find(const char *name, struct err *e);
 
 enum { EXPERIMENT_MAX_OVER = 4 };

@@ -331,3 +331,24 @@ int experiments_load(const char *path, struct experiments *x, struct err *e)
     conf_close(c);
     return rc;
 }
+
+void experiments_help(FILE *f)
+{
+    fprintf(f, "keys of every experiment:\n");
+    conf_help(f, own_rows, OWN_ROWS, 2);
+    fprintf(f, "which machine and which run, here or in defaults (the last four only where whole "
+               "sessions are planned or run):\n");
+    conf_help(f, setup_rows, SETUP_ROWS, 2);
+    for (int i = 0; i < experiment_n_kinds; i++) {
+        const struct experiment_kind *k = experiment_kinds[i];
+        fprintf(f, "kind = \"%s\": %s\n", k->name, k->doc);
+        conf_help(f, k->rows, k->n_rows, 2);
+    }
+    fprintf(f, "metrics:");
+    for (int i = 0; i < session_n_metrics; i++)
+        fprintf(f, "%s%s", i ? ", " : " ", session_metrics[i].name);
+    fprintf(f, "\nunits:");
+    for (int i = 0; i < UNITS; i++)
+        fprintf(f, "%s%s", i ? ", " : " ", units[i].name);
+    fputc('\n', f);
+}

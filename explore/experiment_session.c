@@ -129,7 +129,7 @@ static const struct session_result *run(struct experiments *x, const struct reso
 
 #define RESULT(field) offsetof(struct session_result, field)
 
-static const struct session_metric metrics[] = {
+const struct session_metric session_metrics[] = {
     {"prefill_tok_s", DIM_TOKENS, 1, true, RESULT(prefill_tok_s), 0},
     {"decode_tok_s", DIM_TOKENS, 1, true, RESULT(decode_tok_s), 0},
     {"ttft_ms", DIM_TIME, (double)PS_PER_MS, false, RESULT(ttft_ms), 0},
@@ -143,15 +143,16 @@ static const struct session_metric metrics[] = {
     {"fps_decode", DIM_FRAMES, 1, true, RESULT(frames_decode.rate), 0},
     {"decode_gb_s", DIM_BANDWIDTH, 1e9, true, RESULT(decode_gb_s), 0},
 };
-enum { METRICS = sizeof metrics / sizeof metrics[0] };
+enum { METRICS = sizeof session_metrics / sizeof session_metrics[0] };
+const int session_n_metrics = METRICS;
 
 const struct session_metric *session_metric_find(const char *name, struct err *e)
 {
     const char *names[METRICS];
     for (int i = 0; i < METRICS; i++) {
-        names[i] = metrics[i].name;
+        names[i] = session_metrics[i].name;
         if (!strcmp(name, names[i]))
-            return &metrics[i];
+            return &session_metrics[i];
     }
     const char *near = err_nearest(name, names, METRICS);
     err_at(e, ERR_CONFIG, NULL, 0, "metric", "no such metric \"%.60s\"%s%s%s", name,

@@ -189,6 +189,10 @@ static void test_output(void)
     CHECK(text && !strstr(text, "dram"));
     free(text);
     ran_free(&r);
+    r = works("repro --kinds", NULL);
+    CHECK_HAS(r.out, "kind = \"bandwidth\"");
+    CHECK_HAS(r.out, "decode_gb_s");
+    ran_free(&r);
     fails(2, "did you mean \"sync.usleep\"?", "repro heteroinfer --only sync.uslep");
     fails(2, "did you mean \"heteroinfer\"?", "repro heteroinfr");
     fails(2, "--split is given, check or blind", "repro heteroinfer --split test");
