@@ -328,9 +328,9 @@ static void add_answer(char *list, size_t size, const char *text)
     }
     size_t used = strlen(list), room = size - sizeof more;
     if (used + strlen(text) + 3 <= room)
-        snprintf(list + used, size - used, "%s%s", used ? " | " : "", text);
+        strcat(strcat(list, used ? " | " : ""), text);
     else if (used < sizeof more || strcmp(list + used - (sizeof more - 1), more))
-        snprintf(list + used, size - used, "%s", more);
+        strcat(list, more);
 }
 
 // One answer for all n, or all that came out.
