@@ -52,6 +52,7 @@ struct common {
     const char *machine; // "host" or "soc:NAME"
     const char *model;   // path or name
     const char *policy, *sync;
+    const char *plan_sync; // --plan-sync, or NULL: sync
     const char *engine;    // --engine, or NULL
     struct engine profile; // what it names
     const char *set[64];   // --set dotted.key=value
@@ -67,7 +68,8 @@ void common_init(struct common *c);
 // What is timed: the common options and a model shape with prompt and generation.
 struct workload {
     struct common c;
-    char soc[96]; // --soc NAME as a machine
+    char soc[96];    // --soc NAME as a machine
+    char detail[48]; // --detail LEVEL as an override
     int prompt, gen;
     const char *encoding; // of generated weights on a real machine
 };
@@ -100,8 +102,8 @@ int cli_generate_weights(struct model *m, const char *encoding, uint64_t seed, s
 // A whole number from the command line, or a usage error that names the option.
 int cli_whole(struct argp_state *state, const char *option, const char *arg, int min, int max);
 
-// One session by names: parses policy and sync, profiles (on a timing-only twin when simulated),
-// runs, audits. `q` may carry prompt, sampler and callbacks; machine, policy, sync and cost are
+// One session by names: parses policy and sync, profiles (a simulated machine on a twin at flow
+// level that computes no values), runs, audits. `q` may carry prompt, sampler and callbacks; machine, policy, sync and cost are
 // filled in.
 struct cli_session {
     struct arena arena;

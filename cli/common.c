@@ -171,6 +171,10 @@ static const struct argp_option common_options[] = {
      "synchronisation scheme, NAME or NAME:option=value,... (see partita list syncs --options; "
      "default sleep_poll)",
      1},
+    {"plan-sync", 1002, "SYNC", 0,
+     "let the policy plan with the costs of this scheme (default: those of --sync); with the same "
+     "plan under both, only the scheme differs",
+     1},
     {"set", 's', "KEY=VALUE", 0,
      "override a key of the machine's configuration, as in "
      "--set npu.arch.arrays=4 (see partita show-config)",
@@ -231,6 +235,9 @@ static error_t common_option(int key, char *arg, struct argp_state *state)
         c->seed = strtoull(arg, &end, 10);
         if (errno || *end || !*arg || *arg == '-')
             argp_error(state, "--seed wants a whole number from 0, found \"%s\"", arg);
+        break;
+    case 1002:
+        c->plan_sync = arg;
         break;
     case 'j':
         c->json = true;
@@ -382,6 +389,8 @@ int cli_session_open(const struct cli_factory *f, const struct common *c, const 
 {
     struct cli_session *s = out;
     struct machine *twin = NULL;
+    const struct sync_ops *costs;
+    const void *costs_options;
     *s = (struct cli_session){.q = {.model = m, .n_prompt = n_prompt, .n_gen = n_gen}};
     arena_init(&s->arena);
     s->cost = cost_create();
@@ -390,22 +399,27 @@ int cli_session_open(const struct cli_factory *f, const struct common *c, const 
     s->q.model = m = s->model ? s->model : m;
     if (policy_parse(c->policy, &s->arena, &s->q.policy, &s->q.policy_options, e) < 0 ||
         sync_parse(c->sync, &s->arena, &s->q.sync, &s->q.sync_options, e) < 0 ||
+        sync_parse(c->plan_sync ? c->plan_sync : c->sync, &s->arena, &costs, &costs_options, e) <
+            0 ||
         cli_machine_open(f, &s->machine, e) < 0)
         goto fail;
-    // A simulated machine is profiled without computing values: the times are the same.
+    // A simulated machine is profiled without computing values, which takes the same time, and at
+    // flow level, which is what policies know of it (docs/adr/0005).
     struct machine *bench = s->machine;
-    if (f->soc && f->base.values) {
+    if (f->soc && (f->base.values || machine_soc_cycle(s->machine))) {
+        static const char *const flow[] = {"detail=flow"};
         struct cli_factory timing = *f;
         timing.base.values = false;
-        if (cli_machine_open(&timing, &twin, e) < 0)
+        if (timing.base.open(&timing.base, flow, 1, &twin, e) < 0)
             goto fail;
         bench = twin;
     }
     struct machine_desc d;
     machine_describe(bench, &d);
     if (s->q.sync->offered(&d, s->q.sync_options, e) < 0 ||
+        costs->offered(&d, costs_options, e) < 0 ||
         session_profile(bench, m, n_prompt, n_gen, s->cost, e) < 0 ||
-        profile_sync(bench, m, s->q.sync, s->q.sync_options, n_prompt, s->cost, e) < 0)
+        profile_sync(bench, m, costs, costs_options, n_prompt, s->cost, e) < 0)
         goto fail;
     if (twin)
         twin->ops->close(twin);

@@ -2,10 +2,14 @@
 // The options of every command that times a model: sim, profile, check.
 #include "cli/cli.h"
 
-enum { KEY_SOC = 3000, KEY_MODEL, KEY_PROMPT, KEY_GEN, KEY_ENCODING, MOST_TOKENS = 1000000 };
+enum { KEY_SOC = 3000, KEY_MODEL, KEY_PROMPT, KEY_GEN, KEY_ENCODING, KEY_DETAIL, MOST_TOKENS = 1000000 };
 
 static const struct argp_option options[] = {
     {"soc", KEY_SOC, "NAME", 0, "simulated SoC; the same as --machine soc:NAME", 0},
+    {"detail", KEY_DETAIL, "LEVEL", 0,
+     "of a simulated SoC: flow (closed forms that share bandwidth, the default) or cycle (memory "
+     "requests and tiles as events; slower); the same as --set detail=LEVEL",
+     0},
     {"model", KEY_MODEL, "MODEL", 0,
      "a name from partita list models, a .cfg, a config.json or a GGUF file", 0},
     {"prompt", KEY_PROMPT, "N", 0, "prompt tokens", 0},
@@ -25,6 +29,12 @@ static error_t option(int key, char *arg, struct argp_state *state)
     case KEY_SOC:
         snprintf(w->soc, sizeof w->soc, "soc:%s", arg);
         w->c.machine = w->soc;
+        break;
+    case KEY_DETAIL:
+        if (w->c.n_set == (int)(sizeof w->c.set / sizeof w->c.set[0]))
+            argp_error(state, "too many --set");
+        snprintf(w->detail, sizeof w->detail, "detail=%s", arg);
+        w->c.set[w->c.n_set++] = w->detail;
         break;
     case KEY_MODEL:
         w->c.model = arg;

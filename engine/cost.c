@@ -45,7 +45,7 @@ struct cost_table *cost_create(void)
     if (!t)
         abort();
     for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
-        t->over.together[d] = t->over.together_many[d] = 1;
+        t->over.together[d] = t->over.together_many[d] = 1, t->over.split[d] = -1;
     return t;
 }
 
@@ -206,7 +206,8 @@ uint64_t cost_digest(const struct cost_table *t)
 }
 
 static const char HEADER[] = "kind,device,order,k,n,x,ps";
-static const char *const OVER[] = {"join", "submit", "together", "together_many", "copy_bandwidth"};
+static const char *const OVER[] = {"join",          "submit", "together",
+                                   "together_many", "split",  "copy_bandwidth"};
 _Static_assert(sizeof(struct cost_overheads) ==
                    sizeof OVER / sizeof OVER[0] * MACHINE_MAX_DEVICES * sizeof(double),
                "one name per row of overheads");
@@ -225,7 +226,8 @@ void cost_write(const struct cost_table *t, FILE *f)
     const double *o = (const double *)&t->over;
     for (size_t i = 0; i < sizeof OVER / sizeof OVER[0]; i++)
         for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
-            fprintf(f, "%s,%d,0,0,0,0,%.17g\n", OVER[i], d, o[i * MACHINE_MAX_DEVICES + d]);
+            if (o[i * MACHINE_MAX_DEVICES + d] >= 0) // else: not measured
+                fprintf(f, "%s,%d,0,0,0,0,%.17g\n", OVER[i], d, o[i * MACHINE_MAX_DEVICES + d]);
 }
 
 static bool known(const struct cost_table *t, int kind, const int *v)

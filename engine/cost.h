@@ -37,6 +37,10 @@ struct cost_overheads {
     // many.
     double together[MACHINE_MAX_DEVICES];
     double together_many[MACHINE_MAX_DEVICES];
+    // Extra ps, over the longer part, of a one-token operator that this device shares with the NPU,
+    // in a chain of such operators under the scheme in force: what queues that never run dry save
+    // over two hand-overs. Negative: not measured.
+    double split[MACHINE_MAX_DEVICES];
     double copy_bandwidth[MACHINE_MAX_DEVICES]; // bytes/s of map(); 0: coherent, free
 };
 struct cost_overheads *cost_overheads(struct cost_table *t);

@@ -8,6 +8,7 @@
 enum { FEW = 1, MANY = 3, LAYERS = 8 };
 static const int64_t BURST = 200 * PS_PER_US; // shortest burst on a real machine
 static const int64_t GAP = 200 * PS_PER_US;   // between two hand-overs
+static const int64_t IDLE = PS_PER_S;         // before an isolated measurement
 static const int64_t WARM = 5 * PS_PER_MS;    // work before the first measurement of an operator
 _Static_assert((int)PROFILE_MAX_N >= (int)DEVICE_MAX_SIZES, "one array holds either list");
 
@@ -98,16 +99,16 @@ static int burst(struct bench *b, int device, const struct task *t, int count, d
 }
 
 // Bursts are long enough for the clock and the scheduler of a real machine; a model has no noise.
+// The first one does not count: preparing the task's graph took long enough for the device to fall
+// asleep, and the wake-up would make the short burst longer but not the long one after it.
 static int streamed(struct bench *b, int device, const struct task *t, double *ps, struct err *e)
 {
     double few, many, first = 0;
     int c = 1;
-    if (!b->m->repeatable) {
-        if (burst(b, device, t, 1, &first, e) < 0)
-            return e->code;
-        while (c < 16 && first * c < (double)BURST)
-            c *= 2;
-    }
+    if (burst(b, device, t, 1, &first, e) < 0)
+        return e->code;
+    while (!b->m->repeatable && c < 16 && first * c < (double)BURST)
+        c *= 2;
     if (burst(b, device, t, FEW * c, &few, e) < 0 || burst(b, device, t, MANY * c, &many, e) < 0)
         return e->code;
     *ps = (many - few) / ((MANY - FEW) * c);
@@ -151,6 +152,11 @@ static int one(struct bench *b, int device, struct task *t, bool *able, double *
     bind(b, t);
     if (ready(b, device, t, able, e) < 0)
         return e->code;
+    if (*able && b->r->isolated) {
+        b->m->ops->sleep(b->m, IDLE);
+        *ps = profile_isolated(b->m, device, t, e);
+        return *ps < 0 ? e->code : 0;
+    }
     return *able ? streamed(b, device, t, ps, e) : 0;
 }
 
@@ -363,6 +369,97 @@ static int contention(struct bench *b, int n, const struct sync_ops *sync, const
     return 0;
 }
 
+// Submits `count` operators that a flexible device (0) and the NPU (1) share, joined as the
+// executor joins them, and waits for the last: every operator needs both parts of the one before
+// it.
+static int chain(struct bench *b, const int *device, const struct task *task, const double *alone,
+                 int count, const struct sync_ops *sync, const void *options, double *ps,
+                 struct err *e)
+{
+    struct machine *m = b->m;
+    struct ticket k[2] = {{0}, {0}};
+    int64_t begin = m->ops->now(m);
+    for (int i = 0; i <= count; i++) {
+        struct ticket need[2] = {k[0], k[1]};
+        bool each = sync->per_shard && i < count;
+        if (i > 0 && !each && sync->join(m, options, need, 2, e) < 0)
+            return e->code;
+        for (int s = 0; s < 2 && i < count; s++) {
+            struct device *dev = m->device[device[s]];
+            if (i > 0 && each && sync->join(m, options, &need[1 - s], 1, e) < 0)
+                return e->code;
+            k[s].device = device[s];
+            if (dev->ops->submit(dev, &task[s], &k[s].seq, e) < 0)
+                return e->code;
+            k[s].due = m->ops->now(m) + (int64_t)alone[s];
+        }
+    }
+    *ps = (double)(m->ops->now(m) - begin);
+    return 0;
+}
+
+// Cuts the widest matmul of one token so that both sides take about equally long, the flexible one
+// longer, and measures what a chain of such operators costs over it.
+static int split_overhead(struct bench *b, const struct sync_ops *sync, const void *options,
+                          struct err *e)
+{
+    enum { PARTS = 8, SHORT = 4, LONG = 12 };
+    int device[2] = {-1, -1};
+    for (int d = 0; d < b->m->n_devices; d++) {
+        enum device_kind kind = b->m->device[d]->caps.kind;
+        if (kind == DEVICE_NPU)
+            device[1] = d;
+        else if (kind == DEVICE_GPU || device[0] < 0)
+            device[0] = d;
+    }
+    if (device[0] < 0 || device[1] < 0)
+        return 0;
+    struct graph g;
+    struct task task[2];
+    double alone[2] = {0}, took[2] = {0};
+    bool able = true;
+    graph_build(b->model, 1, 0, &g);
+    const struct op *op = graph_find(&g, "gate_up");
+    int tile = max_int(b->m->device[device[1]]->caps.tile, 1), cut = 0;
+    for (int i = PARTS - 1; i > 0; i--) { // from a small part of the NPU to a large one
+        int at = (int)((int64_t)op->m * i / PARTS) / tile * tile;
+        struct task t[2];
+        double ps[2] = {0};
+        for (int s = 0; s < 2; s++) {
+            graph_task(&g, op->index, 0, &t[s]);
+            t[s].m0 = s ? at : 0;
+            t[s].m1 = s ? op->m : at;
+            t[s].n_pad = b->m->device[device[s]]->caps.static_graphs ? 1 : 0;
+            if (at <= 0 || one(b, device[s], &t[s], &able, &ps[s], e) < 0)
+                return at <= 0 ? 0 : e->code;
+            if (!able)
+                return 0;
+        }
+        if (cut && ps[1] > ps[0])
+            break;
+        cut = at;
+        for (int s = 0; s < 2; s++)
+            task[s] = t[s], alone[s] = ps[s];
+    }
+    for (int s = 0; s < 2; s++) // the graphs of other cuts took time to prepare: wake both
+        if (burst(b, device[s], &task[s], 1, &took[0], e) < 0)
+            return e->code;
+    for (int r = 0; r < 2; r++)
+        for (int rep = 0; rep < b->r->repeats; rep++) {
+            double ps = 0;
+            if (chain(b, device, task, alone, r ? LONG : SHORT, sync, options, &ps, e) < 0)
+                return e->code;
+            took[r] = rep == 0 || ps < took[r] ? ps : took[r];
+        }
+    struct cost_overheads *o = cost_overheads(b->t);
+    double each = (took[1] - took[0]) / (LONG - SHORT), longer = 0;
+    for (int s = 0; s < 2; s++)
+        if (alone[s] * o->together[device[s]] > longer)
+            longer = alone[s] * o->together[device[s]];
+    o->split[device[0]] = each > longer ? each - longer : 0;
+    return 0;
+}
+
 static int copies(struct bench *b, struct err *e)
 {
     for (int d = 0; d < b->m->n_devices; d++) {
@@ -496,6 +593,8 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
     struct cost_overheads *o = cost_overheads(t);
     if (rc == 0)
         rc = contention(&b, 1, sync, options, o->together, e);
+    if (rc == 0)
+        rc = split_overhead(&b, sync, options, e);
     if (rc == 0 && n > 1)
         rc = contention(&b, n, sync, options, o->together_many, e);
     free_buffers(&b);

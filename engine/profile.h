@@ -25,6 +25,7 @@ struct profile_request {
     int row_parts; // matmuls are measured at 1/parts, 2/parts, .. of their rows, in tiles
     int repeats;   // 1 on a machine without noise
     int max_n;     // static sizes above this are left out (0: all)
+    bool isolated; // operators alone on a device that was idle, instead of streamed
 };
 
 // A request for prompts of n_prompt tokens and up to n_ctx cached rows.
@@ -34,13 +35,13 @@ void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct pr
 int profile_run(struct machine *m, const struct model *model, const struct profile_request *r,
                 struct cost_table *t, struct err *e);
 // Measures what a sync scheme costs (cost_overheads.join, .submit) and how much devices that work
-// at the same time slow each other down while the host waits by it (.together, .together_many for
-// steps of n tokens).
+// at the same time slow each other down while the host waits by it (.together, .together_many,
+// .split for steps of n tokens).
 int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
                  const void *options, int n, struct cost_table *t, struct err *e);
 
 // One isolated measurement: the time from submission to an idle device until the device reports
-// completion (ps); negative on error.
+// completion (ps); negative on error. It contains the wake-up and the clock's ramp.
 double profile_isolated(struct machine *m, int device, const struct task *task, struct err *e);
 
 #endif

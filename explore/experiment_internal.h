@@ -41,6 +41,7 @@ extern const int session_n_metrics;
 const struct session_metric *session_metric_find(const char *name, struct err *e);
 
 enum { EXPERIMENT_MAX_OVER = 4 };
+enum operator_profile { PROFILE_STREAMED, PROFILE_ISOLATED };
 enum form { FORM_SPEEDUP, FORM_SLOWDOWN, FORM_SAVING };
 enum reduce { REDUCE_MEAN, REDUCE_LARGEST };
 
@@ -50,6 +51,7 @@ struct setup {
     const char *soc, *engine; // engine "": ours
     struct conf_string_list set;
     const char *policy, *sync;
+    const char *plan_sync; // whose costs the policy plans with; "": those of sync
     struct conf_string_list model;
     struct conf_int_list prompt;
     int64_t gen;
@@ -69,6 +71,7 @@ struct experiment {
     struct conf_int_list m, k, n;
     // strategy
     const char *operator;
+    int profile; // enum operator_profile
     // session
     struct conf_string_list metric;
     int form, reduce;

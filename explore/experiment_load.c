@@ -39,6 +39,7 @@ static const struct conf_row setup_rows[] = {
      .offset = offsetof(struct setup, model)},
     TEXT_ROW(policy, "partition policy, with options"),
     TEXT_ROW(sync, "synchronisation scheme, with options"),
+    TEXT_ROW(plan_sync, "scheme whose costs the policy plans with; empty: those of sync"),
     {.name = "prompt",
      .type = CONF_INT_LIST,
      .fallback = "[]",
@@ -157,6 +158,8 @@ static int check_setup(const struct place *p, const struct setup *s)
         bad = "policy";
     else if (*s->sync && sync_parse(s->sync, &a, &sync, &options, &why) < 0)
         bad = "sync";
+    else if (*s->plan_sync && sync_parse(s->plan_sync, &a, &sync, &options, &why) < 0)
+        bad = "plan_sync";
     arena_fini(&a);
     if (bad)
         return point(p, bad, ERR_CONFIG, why.msg);
@@ -182,6 +185,8 @@ static void inherit(struct setup *s, const struct conf_node *n, const struct set
         s->policy = engine && *s->engine ? "" : from->policy;
     if (!written(n, "sync"))
         s->sync = engine && *s->engine ? "" : from->sync;
+    if (!written(n, "plan_sync"))
+        s->plan_sync = from->plan_sync;
     if (!written(n, "prompt"))
         s->prompt = from->prompt;
     if (!written(n, "gen"))
@@ -267,7 +272,7 @@ static int read_one(struct experiments *x, const struct setup *defaults,
     size_t n = add_rows(rows, 0, own_rows, OWN_ROWS);
     n = add_rows(rows, n, setup_rows, k->runs ? SETUP_ROWS : MACHINE_ROWS);
     n = add_rows(rows, n, k->rows, k->n_rows);
-    y->at = (struct setup){.policy = "", .sync = ""}; // not every kind has them
+    y->at = (struct setup){.policy = "", .sync = "", .plan_sync = ""}; // not every kind has them
     int rc = conf_read(node, k->name, rows, n, y, &x->arena, e);
     if (rc < 0)
         return rc;
@@ -336,7 +341,8 @@ void experiments_help(FILE *f)
 {
     fprintf(f, "keys of every experiment:\n");
     conf_help(f, own_rows, OWN_ROWS, 2);
-    fprintf(f, "which machine and which run, here or in defaults (the last four only where whole "
+    fprintf(f, "which machine and which run, here or in defaults (policy and what follows only "
+               "where whole "
                "sessions are planned or run):\n");
     conf_help(f, setup_rows, SETUP_ROWS, 2);
     for (int i = 0; i < experiment_n_kinds; i++) {

@@ -30,8 +30,9 @@ void experiment_forget_sessions(struct experiments *x)
 
 struct resolved {
     const struct setup *s;
-    const char *model, *policy, *sync;
+    const char *model, *policy, *sync, *plan_sync;
     int prompt;
+    bool isolated; // operators are profiled alone on an idle device
 };
 
 static int resolve(struct experiments *x, const struct setup *s, const char *model, int prompt,
@@ -47,7 +48,8 @@ static int resolve(struct experiments *x, const struct setup *s, const char *mod
     if (!*policy || !*sync)
         return err_set(e, ERR_CONFIG, "no %s, neither here nor in defaults",
                        *policy ? "sync" : "policy");
-    *out = (struct resolved){s, model, policy, sync, prompt};
+    *out = (struct resolved){s,      model, policy, sync, *s->plan_sync ? s->plan_sync : sync,
+                             prompt, false};
     return 0;
 }
 
@@ -64,9 +66,34 @@ static void clear(struct stage *g)
     arena_fini(&g->arena);
 }
 
+// The machine that is profiled: at flow level, which is what policies know of it.
+static int profiled_machine(struct experiments *x, const struct setup *s, struct machine **out,
+                            struct err *e)
+{
+    struct setup flow = *s;
+    if (flow.set.n == (int)(sizeof flow.set.v / sizeof flow.set.v[0]))
+        return err_set(e, ERR_CONFIG, "too many overrides");
+    flow.set.v[flow.set.n++] = "detail=flow";
+    return experiment_machine(x, &flow, out, e);
+}
+
+static int measure(struct machine *m, const struct resolved *r, const struct session_request *q,
+                   struct cost_table *t, struct err *e)
+{
+    struct profile_request p;
+    if (!r->isolated)
+        return session_profile(m, q->model, q->n_prompt, q->n_gen, t, e);
+    profile_default(m, q->n_prompt, q->n_prompt + q->n_gen, &p);
+    p.isolated = true;
+    return profile_run(m, q->model, &p, t, e);
+}
+
 static int set_up(struct experiments *x, const struct resolved *r, struct stage *g, struct err *e)
 {
     struct machine_desc d;
+    struct machine *bench;
+    const struct sync_ops *costs;
+    const void *costs_options;
     struct session_request *q = &g->q;
     *g = (struct stage){
         .cost = cost_create(),
@@ -75,12 +102,13 @@ static int set_up(struct experiments *x, const struct resolved *r, struct stage 
     if (experiment_model(x, r->s, r->model, &q->model, e) < 0 ||
         policy_parse(r->policy, &g->arena, &q->policy, &q->policy_options, e) < 0 ||
         sync_parse(r->sync, &g->arena, &q->sync, &q->sync_options, e) < 0 ||
-        experiment_machine(x, r->s, &q->machine, e) < 0)
+        sync_parse(r->plan_sync, &g->arena, &costs, &costs_options, e) < 0 ||
+        experiment_machine(x, r->s, &q->machine, e) < 0 || profiled_machine(x, r->s, &bench, e) < 0)
         goto fail;
     machine_describe(q->machine, &d);
-    if (q->sync->offered(&d, q->sync_options, e) < 0 ||
-        session_profile(q->machine, q->model, q->n_prompt, q->n_gen, g->cost, e) < 0 ||
-        profile_sync(q->machine, q->model, q->sync, q->sync_options, q->n_prompt, g->cost, e) < 0)
+    if (q->sync->offered(&d, q->sync_options, e) < 0 || costs->offered(&d, costs_options, e) < 0 ||
+        measure(bench, r, q, g->cost, e) < 0 ||
+        profile_sync(bench, q->model, costs, costs_options, q->n_prompt, g->cost, e) < 0)
         goto fail;
     q->cost = g->cost;
     return 0;
@@ -93,8 +121,9 @@ static const struct session_result *run(struct experiments *x, const struct reso
                                         struct err *e)
 {
     char key[2048];
-    size_t at = (size_t)snprintf(key, sizeof key, "%s|%s|%s|%s|%s|%d|%d", r->s->soc, r->s->engine,
-                                 r->model, r->policy, r->sync, r->prompt, (int)r->s->gen);
+    size_t at =
+        (size_t)snprintf(key, sizeof key, "%s|%s|%s|%s|%s|%s|%d|%d", r->s->soc, r->s->engine,
+                         r->model, r->policy, r->sync, r->plan_sync, r->prompt, (int)r->s->gen);
     for (int i = 0; i < r->s->set.n && at < sizeof key; i++)
         at += (size_t)snprintf(key + at, sizeof key - at, "|%s", r->s->set.v[i]);
     if (at >= sizeof key) {
@@ -297,7 +326,10 @@ static int pick(struct experiments *x, const struct experiment *y, int n, char *
     struct machine_desc d;
     struct graph graph;
     struct plan plan;
-    if (resolve(x, &y->at, y->at.model.v[0], n, &r, e) < 0 || set_up(x, &r, &g, e) < 0)
+    if (resolve(x, &y->at, y->at.model.v[0], n, &r, e) < 0)
+        return e->code;
+    r.isolated = y->profile == PROFILE_ISOLATED;
+    if (set_up(x, &r, &g, e) < 0)
         return e->code;
     graph_build(g.q.model, n, 0, &graph);
     machine_describe(g.q.machine, &d);
@@ -358,13 +390,20 @@ static const struct conf_row strategy_rows[] = {
      .max = 65536,
      .doc = "tokens; the strategy must be the same for all",
      .offset = offsetof(struct experiment, n)},
+    {.name = "profile",
+     .type = CONF_ENUM,
+     .fallback = "streamed",
+     .choices = "streamed|isolated",
+     .doc = "what the cost table holds: operators in a queue that is never empty, or alone on a "
+            "device that was idle",
+     .offset = offsetof(struct experiment, profile)},
 };
 
 const struct experiment_kind kind_strategy = {
     .name = "strategy",
     .doc = "what the policy picks for one matmul, as plans are printed",
     .rows = strategy_rows,
-    .n_rows = 2,
+    .n_rows = 3,
     .runs = true,
     .dimension = strategy_dimension,
     .predict = strategy_predict,

@@ -17,7 +17,8 @@
 #include "base/conf.h"
 #include "sim/sim.h"
 
-// The group dram.timing. Times in ps.
+// The group dram.timing. Times in ps. Powers of two: channels, banks, groups, row, interleave and
+// the bytes of a burst.
 struct lpddr_params {
     double transfer_rate;      // transfers/s on each data line
     int64_t channels, width;   // channels, data lines of each
@@ -27,15 +28,24 @@ struct lpddr_params {
     int64_t burst;             // transfers of a burst (BL16, BL32)
     int64_t rcd, rp, ras, rrd; // activate to column, precharge, row open, activate to activate
     int64_t faw, ccd_l;        // four activates, column to column within a bank group
-    int64_t rl, wl, wtr, wr, rtp, rtw;
-    int64_t refi, rfc; // refresh interval and duration
+    int64_t rl, wl;            // column command to first data: read, write
+    int64_t wtr, wr, rtp;      // last write data to read, to precharge; read to precharge
+    int64_t rtw;               // idle data bus between read data and write data
+    int64_t refi, rfc;         // refresh interval and duration
     bool per_bank;     // refresh bank by bank instead of all at once (rfc is then of one bank)
     int64_t window;    // trains of a channel that the scheduler looks at
-    int64_t high, low; // writes queued at which draining them starts and ends
+    int64_t high, low; // bytes of queued writes of a channel at which draining starts and ends
 };
 extern const struct conf_row lpddr_rows[];
 extern const size_t lpddr_n_rows;
 int lpddr_check(const struct lpddr_params *p, struct err *e); // do the values fit together?
+
+// Where an address lies. Row, column (in bytes) and bank index count within their parent.
+struct lpddr_place {
+    int channel, group, bank; // bank: in the channel, group * (banks / groups) + index
+    int64_t row, column;
+};
+struct lpddr_place lpddr_map(const struct lpddr_params *p, uint64_t address);
 
 struct lpddr_request;
 typedef void lpddr_done_fn(struct sim *s, struct lpddr_request *r);

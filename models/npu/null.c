@@ -41,7 +41,10 @@ static void matmul(const void *params, const struct npu_matmul *s, struct npu_co
 {
     (void)params;
     double acts = ((double)s->m + s->k) * s->n * s->act_bytes;
-    *out = (struct npu_cost){.bytes = s->weight_bytes + acts, .blocks = 1, .panels = 1};
+    *out = (struct npu_cost){.bytes = s->weight_bytes + acts,
+                             .written = (double)s->m * s->n * s->act_bytes,
+                             .blocks = 1,
+                             .panels = 1};
 }
 
 static double vector(const void *params, enum op_kind kind, double flops)

@@ -24,21 +24,11 @@
 // Sources: arXiv 2501.14794 sec. 3.2 (arrays, stall, operand order), arXiv 2406.06282 and
 // 2509.23324 (TCM, DMA). Blocks are of equal length (a compiler would not leave a short last one);
 // so more buffer, arrays or bandwidth never make anything slower.
-#include "models/npu/npu.h"
+#include "models/npu/systolic.h"
 
 #include <math.h>
-#include <stdint.h>
 
-struct params {
-    int64_t arrays, side;
-    double clock, efficiency, integer_rate;
-    int64_t tcm, buffer;
-    int64_t stall, stall_integer, stall_decode; // ps
-    double decode, dma;
-    double vector, attention;
-};
-
-#define ROW(...) CONF_ROW(struct params, __VA_ARGS__)
+#define ROW(...) CONF_ROW(struct systolic_params, __VA_ARGS__)
 
 static const struct conf_row rows[] = {
     ROW(arrays, CONF_INT, UNIT_NONE, 1, 4096, "systolic arrays"),
@@ -61,7 +51,7 @@ enum { OPERAND_BYTES = 2 }; // FP16 on chip
 
 static int check(const void *params, struct err *e)
 {
-    const struct params *p = params;
+    const struct systolic_params *p = params;
     if (2 * p->buffer >= p->tcm)
         return err_at(e, ERR_CONFIG, NULL, 0, "npu.arch.buffer",
                       "two blocks of %lld bytes (one is filled while the other is used) leave "
@@ -72,12 +62,12 @@ static int check(const void *params, struct err *e)
 
 static int tile(const void *params)
 {
-    return (int)((const struct params *)params)->side;
+    return (int)((const struct systolic_params *)params)->side;
 }
 
 static void peak(const void *params, struct npu_peak *out)
 {
-    const struct params *p = params;
+    const struct systolic_params *p = params;
     out->flops = 2.0 * (double)(p->arrays * p->side * p->side) * p->clock;
     out->ops = out->flops * p->integer_rate;
 }
@@ -88,45 +78,69 @@ static double pieces(double x, double unit)
     return ceil(x / unit);
 }
 
-// s for one tile through which `n` rows are streamed.
-static double tile_time(const struct params *p, double n, bool integer, bool decoded)
+void systolic_nest(const struct systolic_params *p, const struct npu_matmul *s,
+                   struct systolic_nest *out)
 {
-    double stall = (double)(integer ? p->stall_integer : p->stall) / 1e12;
-    double rate = p->clock * p->efficiency * (integer ? p->integer_rate : 1);
-    if (decoded)
-        stall += (double)p->stall_decode / 1e12;
-    return fmax(stall, (n + (double)p->side) / rate); // side: filling and draining the array
+    bool streamed_weight = s->order == ORDER_WEIGHT_STREAMED;
+    double side = (double)p->side, k = pieces(s->k, side) * side;
+    double columns = pieces(streamed_weight ? s->n : s->m, side) * side;
+    double rows_per_block = fmax(1, floor((double)p->buffer / (k * OPERAND_BYTES)));
+    double room = (double)(p->tcm - 2 * p->buffer), inputs = (double)s->n * s->k * s->act_bytes;
+    *out = (struct systolic_nest){
+        .tiles = (int64_t)(k / side * (columns / side)),
+        .streamed = streamed_weight ? s->m : s->n,
+        .stationary = (int64_t)(streamed_weight ? inputs : s->weight_bytes),
+        .stream = (int64_t)(streamed_weight ? s->weight_bytes : inputs),
+        .output = (int64_t)((double)s->n * s->m * s->act_bytes),
+        .bulk = s->quantised && streamed_weight,
+        .load = s->integer ? p->stall_integer : p->stall,
+        .rate = p->clock * p->efficiency * (s->integer ? p->integer_rate : 1),
+    };
+    out->blocks = (int64_t)pieces((double)out->streamed, rows_per_block);
+    out->panels = (int64_t)pieces(k * columns * OPERAND_BYTES, room);
+    out->panels = out->panels < out->tiles ? out->panels : out->tiles;
+    if (s->quantised && !streamed_weight)
+        out->load += p->stall_decode;
 }
 
 static void matmul(const void *params, const struct npu_matmul *s, struct npu_cost *out)
 {
-    const struct params *p = params;
-    bool streamed_weight = s->order == ORDER_WEIGHT_STREAMED;
-    double side = (double)p->side, k = pieces(s->k, side) * side;
-    double streamed = streamed_weight ? s->m : s->n;
-    double columns = pieces(streamed_weight ? s->n : s->m, side) * side;
-    double rows_per_block = fmax(1, floor((double)p->buffer / (k * OPERAND_BYTES)));
-    double blocks = pieces(streamed, rows_per_block);
-    double loads = pieces(k / side * (columns / side), (double)p->arrays);
-    bool decoded = s->quantised && !streamed_weight;
-    out->array = blocks * loads * tile_time(p, streamed / blocks, s->integer, decoded);
-    out->decode = s->quantised ? (double)s->m * s->k / p->decode : 0;
+    const struct systolic_params *p = params;
+    struct systolic_nest n;
+    systolic_nest(p, s, &n);
+    double blocks = (double)n.blocks, panels = (double)n.panels, load = (double)n.load / 1e12;
+    // Of one panel: what the busiest array has, given that two blocks are there at a time.
+    double passes =
+        fmax(pieces(blocks * ceil((double)n.tiles / panels), (double)p->arrays), pieces(blocks, 2));
+    double length = (double)n.streamed / blocks + (double)p->side; // side: filling and draining
+    double array = passes * fmax(load, length / n.rate);
+    double decode = n.bulk ? (double)s->m * s->k / p->decode : 0;
+    double rate = fmin(p->dma, s->port), stationary = (double)n.stationary / panels;
+    double in = (double)n.stream, result = (double)n.output / panels;
+    double longest = fmax(fmax(array, decode), (in + result) / rate) / blocks;
+    // The first block: its bursts are decoded one behind the other as they come.
+    double burst = fmin(1, SYSTOLIC_BURST / (in / blocks));
+    double fill = fmax(in / rate + burst * decode, decode + burst * in / rate) / blocks;
+    // The next panel's data queue up behind the last block's results.
+    double drain = result / blocks / fmin(p->dma, s->drain);
+    double panel =
+        stationary / rate + fmax(fill, load) + (blocks - 1) * longest + array / blocks + drain;
 
-    double acts = (double)s->n * s->k * s->act_bytes;
-    double room = (double)(p->tcm - 2 * p->buffer);
-    double panels = pieces(k * columns * OPERAND_BYTES, room);
-    out->bytes = (double)s->n * s->m * s->act_bytes;
-    out->bytes +=
-        streamed_weight ? acts + panels * s->weight_bytes : s->weight_bytes + panels * acts;
+    *out = (struct npu_cost){
+        .array = panels * array,
+        .decode = panels * decode,
+        .bytes = (double)n.stationary + panels * in + (double)n.output,
+        .written = (double)n.output,
+        .blocks = blocks,
+        .panels = panels,
+    };
     out->dma = out->bytes / p->dma;
-    out->compute = fmax(fmax(out->array, out->decode), out->dma);
-    out->blocks = blocks;
-    out->panels = panels;
+    out->compute = fmax(panels * panel, out->bytes / rate);
 }
 
 static double vector(const void *params, enum op_kind kind, double flops)
 {
-    const struct params *p = params;
+    const struct systolic_params *p = params;
     return flops / (kind == OP_ATTENTION ? p->attention : p->vector);
 }
 
@@ -135,10 +149,13 @@ const struct npu_model_ops npu_systolic = {
     .doc = "weight-stationary systolic arrays, block buffer and TCM, DMA, vector unit",
     .rows = rows,
     .n_rows = sizeof rows / sizeof rows[0],
-    .params_size = sizeof(struct params),
+    .params_size = sizeof(struct systolic_params),
     .check = check,
     .tile = tile,
     .peak = peak,
     .matmul = matmul,
     .vector = vector,
+    .create = systolic_create,
+    .destroy = systolic_destroy,
+    .start = systolic_start,
 };

@@ -2,11 +2,14 @@
 // An in-order queue and what happens at its head, in two events per task:
 //
 //     submit --(host: submit or restart)--> queued --> head
-//     head --(launch, and wake if it slept)--> traffic on the DRAM share --> complete
+//     head --(launch, and wake if it slept)--> traffic on the memory --> complete
 //
-// A task that needs C seconds of computing and moves B bytes is one flow of B bytes that asks for
-// at most min(port, B / C) bytes per second: alone it takes max(C, B / port), and beside others
-// exactly as much longer as they take its bandwidth away. Tasks without traffic are plain delays.
+// At flow level a task that needs C seconds of computing and moves B bytes is one transfer of B
+// bytes, which begins after the latencies and what fills its pipeline (fill) and asks for at most
+// min(port, B / C) bytes per second: alone it takes max(C, B / port), and beside others exactly as
+// much longer as they take its bandwidth away. Tasks without traffic are plain delays. At cycle
+// level the task's data come piece by piece (models/soc/pipe.c, or the device's own model) and set
+// the pace themselves.
 //
 // A device that had nothing to do for `idle` falls asleep. The first task after that pays `wake`,
 // and for `ramp` from then on computing proceeds at `ramp_clock` of the full speed. This is why an
@@ -17,7 +20,7 @@
 // before it begins.
 //
 // Submitting allocates nothing: slots lie in a ring; a full ring blocks the host, as drivers do.
-// Invariant: stats.bytes equals what the share moved for this agent; busy time is never more than
+// Invariant: stats.bytes equals what the port moved for this agent; busy time is never more than
 // elapsed time, because tasks follow one another.
 #include "models/soc/agent.h"
 
@@ -55,6 +58,11 @@ static struct agent *agent_of(struct device *d)
 static int64_t to_ps(double s)
 {
     return (int64_t)(s * (double)PS_PER_S + 0.5);
+}
+
+static int64_t traffic(const struct agent_cost *c)
+{
+    return c->weight + c->read + c->written;
 }
 
 static struct agent_slot *head(struct agent *a)
@@ -115,18 +123,18 @@ static void run_values(struct agent *a)
     ref_run(t, a->scratch);
 }
 
-static void complete(struct agent *a)
+void agent_complete(struct agent *a)
 {
     struct sim *s = a->host->sim;
     const struct agent_slot *o = head(a);
     int64_t now = sim_now(s);
-    if (a->task)
+    if (a->base.machine->values)
         run_values(a);
     a->stats.tasks++;
     a->stats.busy_ps += now - a->begin;
     a->executing = false;
     a->stats.flops += o->cost.flops;
-    a->stats.bytes += o->cost.bytes;
+    a->stats.bytes += (double)traffic(&o->cost);
     a->ended = now;
     a->completed++;
     sim_note(s, (uint32_t)a->base.index, a->completed);
@@ -134,33 +142,64 @@ static void complete(struct agent *a)
     pass(a);
 }
 
-static void on_flow(struct sim *s, struct sim_flow *f)
+static void on_moved(struct dram_transfer *t)
 {
-    (void)s;
-    complete(SIM_OWNER(f, struct agent, flow));
+    agent_complete(SIM_OWNER(t, struct agent, transfer));
 }
 
 static void on_delay(struct sim *s, struct sim_event *e)
 {
     (void)s;
-    complete(SIM_OWNER(e, struct agent, timer));
+    agent_complete(SIM_OWNER(e, struct agent, timer));
+}
+
+// Flow level: bytes of the executing task that the system-level cache saves.
+static int64_t reused(struct agent *a, const struct agent_cost *c, const struct task *t)
+{
+    struct slc *slc = &a->dram->slc;
+    struct operands o;
+    place_task(&a->dram->place, t, a->base.caps.act_bytes, c->read, c->written, &o);
+    int64_t hit = c->read ? slc_reuse(slc, &o.read_region->stamp, c->read, false) : 0;
+    if (c->written)
+        slc_reuse(slc, &o.write_region->stamp, c->written, true);
+    return hit;
 }
 
 static void on_launch(struct sim *s, struct sim_event *e)
 {
-    (void)s;
     struct agent *a = SIM_OWNER(e, struct agent, timer);
     const struct agent_cost *c = &head(a)->cost;
-    int64_t compute = agent_at_clock(a, to_ps(c->compute));
-    if (c->bytes <= 0) {
-        a->timer.fire = on_delay;
-        sim_schedule(s, &a->timer, sim_now(s) + compute);
+    const struct task *task = a->task ? &a->task[a->completed % (uint64_t)a->q.depth] : NULL;
+    if (a->dram->detail == DRAM_CYCLE) {
+        (a->run ? a->run : agent_pipe)(a, task);
         return;
     }
-    double limit = a->port;
-    if (compute > 0)
-        limit = fmin(limit, c->bytes * (double)PS_PER_S / (double)compute);
-    sim_flow_start(&a->dram->share, &a->flow, a->base.index, c->bytes, limit, 1, on_flow);
+    int64_t bytes = traffic(c), hit = a->dram->p.slc ? reused(a, c, task) : 0;
+    double took = (double)agent_at_clock(a, to_ps(c->compute)) / (double)PS_PER_S;
+    if (hit) // from the cache, but through the port
+        took = fmax(took, (double)bytes / dram_port_rate(&a->port));
+    if (bytes == hit) {
+        a->timer.fire = on_delay;
+        sim_schedule(s, &a->timer, sim_now(s) + to_ps(took));
+        return;
+    }
+    a->transfer.bytes = bytes - hit;
+    a->transfer.written = c->written;
+    a->transfer.rate = took > 0 ? (double)a->transfer.bytes / took : INFINITY;
+    a->transfer.done = on_moved;
+    dram_start(&a->port, &a->transfer);
+}
+
+// Flow level: what does not overlap. The first data's way in, the last results' way out, and of
+// computing and moving, whichever is shorter, one chunk.
+static int64_t fill(const struct agent *a, const struct agent_cost *c)
+{
+    int64_t bytes = traffic(c), ps = c->written ? a->dram->p.fabric : 0;
+    if (!bytes)
+        return 0;
+    if (c->chunks)
+        ps += to_ps(fmin(c->compute, (double)bytes / dram_port_rate(&a->port)) / c->chunks);
+    return ps + a->latency;
 }
 
 int64_t agent_rouse(struct agent *a, int64_t launch, int64_t extra)
@@ -178,6 +217,8 @@ static void begin(struct agent *a, int64_t change)
     int64_t start = agent_rouse(a, a->q.launch + change, head(a)->cost.wake);
     a->executing = true;
     a->begin = sim_now(a->host->sim);
+    if (a->dram->detail == DRAM_FLOW)
+        start += fill(a, &head(a)->cost);
     a->timer.fire = on_launch;
     sim_schedule(a->host->sim, &a->timer, start);
 }
@@ -190,10 +231,15 @@ int agent_init(struct agent *a, struct machine *m, int index, const struct queue
     a->q = *q;
     a->host = host;
     a->dram = dram;
-    a->port = dram_port(&dram->p, q->outstanding);
+    a->latency = dram_latency(dram);
+    bool tasks = m->values || dram->detail == DRAM_CYCLE || dram->p.slc;
     a->slot = calloc((size_t)q->depth, sizeof *a->slot);
-    a->task = m->values ? calloc((size_t)q->depth, sizeof *a->task) : NULL;
-    if (!a->slot || (m->values && !a->task)) {
+    a->task = tasks ? calloc((size_t)q->depth, sizeof *a->task) : NULL;
+    if (dram_port_open(dram, &a->port, index, q->outstanding, e) < 0) {
+        agent_fini(a);
+        return e ? e->code : ERR_MEMORY;
+    }
+    if (!a->slot || (tasks && !a->task)) {
         agent_fini(a);
         return err_set(e, ERR_MEMORY, "no memory for a queue of %lld tasks", (long long)q->depth);
     }
@@ -203,6 +249,7 @@ int agent_init(struct agent *a, struct machine *m, int index, const struct queue
 
 void agent_fini(struct agent *a)
 {
+    dram_port_close(&a->port);
     free(a->slot);
     free(a->task);
     free(a->scratch);
@@ -214,7 +261,8 @@ void agent_fini(struct agent *a)
 void agent_reset(struct agent *a)
 {
     sim_event_init(&a->timer, on_launch);
-    a->flow = (struct sim_flow){0};
+    a->transfer = (struct dram_transfer){0};
+    pipe_reset(&a->pipe, a);
     a->submitted = a->completed = 0;
     a->begin = 0;
     a->ended = LONG_AGO;
@@ -237,6 +285,27 @@ void agent_share(struct agent *a, struct turn *t, int rank, int64_t change)
     a->client = (struct turn_client){.rank = rank, .go = go};
     a->change = change;
     turn_join(t, &a->client);
+}
+
+static int64_t whole(double bytes)
+{
+    return (int64_t)ceil(bytes);
+}
+
+void agent_traffic(const struct work *w, struct agent_cost *out)
+{
+    out->weight = whole(w->weight_bytes);
+    out->read = whole(w->read_bytes);
+    out->written = whole(w->write_bytes);
+    out->chunks = pipe_chunks(out->weight + out->read + out->written);
+}
+
+void agent_pipe(struct agent *a, const struct task *t)
+{
+    const struct agent_cost *c = &head(a)->cost;
+    struct operands o;
+    place_task(&a->dram->place, t, a->base.caps.act_bytes, c->read, c->written, &o);
+    pipe_start(&a->pipe, &o, to_ps(c->compute), c->weight, c->read, c->written);
 }
 
 int64_t agent_busy(const struct agent *a)

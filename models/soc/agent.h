@@ -9,6 +9,7 @@
 #include "models/soc/clock.h"
 #include "models/soc/control.h"
 #include "models/soc/dram.h"
+#include "models/soc/pipe.h"
 #include "models/soc/turn.h"
 
 // The group `queue` of each device.
@@ -32,13 +33,19 @@ extern const size_t queue_n_rows;
 // What a task costs once it is at the head of the queue.
 struct agent_cost {
     double compute; // s at full clock, if memory were free
-    double bytes;   // moved from and to DRAM
-    double flops;   // useful, as task_work counts
-    int64_t wake;   // ps on top of the queue's, if the device was asleep
+    int64_t weight; // bytes of weights moved from DRAM
+    int64_t read;   // bytes of activations and cache
+    int64_t written;
+    int chunks;   // that its data come in (models/soc/pipe.h); 0: `compute` has its own fill
+    double flops; // useful, as task_work counts
+    int64_t wake; // ps on top of the queue's, if the device was asleep
 };
 
 struct agent;
 typedef void agent_cost_fn(const struct agent *a, const struct task *t, struct agent_cost *out);
+
+// At cycle level: runs the task at the head of the queue, then calls agent_complete.
+typedef void agent_run_fn(struct agent *a, const struct task *t);
 
 struct agent_slot {
     struct agent_cost cost;
@@ -52,18 +59,21 @@ struct agent {
     struct control *host;
     struct dram *dram;
     agent_cost_fn *cost;
-    double port; // bytes/s, alone on the memory
+    agent_run_fn *run;     // cycle level; NULL: agent_pipe
+    struct dram_port port; // its way to the memory
+    int64_t latency;       // ps, of its first read
     // The queue: tickets (completed, submitted] are in it, the first of them is executing.
     struct agent_slot *slot; // [depth]
-    struct task *task;       // [depth], only when values are computed
+    struct task *task;       // [depth], only when values are computed or at cycle level
     uint64_t submitted, completed;
-    struct sim_event timer;     // end of launch, or of a task without memory traffic
-    struct sim_flow flow;       // traffic of the executing task
-    bool executing;             // the head has the device
-    int64_t begin;              // ps: start of the executing task
-    int64_t ended;              // ps: end of the last task
-    int64_t warm;               // ps: when the clock is up
-    struct clock_params points; // operating points
+    struct sim_event timer;        // end of launch, or of a task without memory traffic
+    struct dram_transfer transfer; // flow level: traffic of the executing task
+    struct pipe pipe;              // cycle level: the executing task
+    bool executing;                // the head has the device
+    int64_t begin;                 // ps: start of the executing task
+    int64_t ended;                 // ps: end of the last task
+    int64_t warm;                  // ps: when the clock is up
+    struct clock_params points;    // operating points
     struct clock clock;
     struct turn *turn; // somebody else uses the device too; NULL: nobody
     struct turn_client client;
@@ -90,6 +100,11 @@ void agent_share(struct agent *a, struct turn *t, int rank, int64_t change);
 // sleeps (extra: beyond the queue's wake), and how long what takes `ps` at full clock takes then.
 int64_t agent_rouse(struct agent *a, int64_t launch, int64_t extra);
 int64_t agent_at_clock(const struct agent *a, int64_t ps);
+// The traffic of a task that moves every operand once, in whole bytes.
+void agent_traffic(const struct work *w, struct agent_cost *out);
+void agent_complete(struct agent *a); // the task at the head of the queue
+// Cycle level, for tasks without a model of their own: computing spread over its traffic.
+void agent_pipe(struct agent *a, const struct task *t);
 // Complete up to now, the executing task included: ps busy.
 int64_t agent_busy(const struct agent *a);
 

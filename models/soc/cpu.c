@@ -33,7 +33,7 @@ static void cost(const struct agent *a, const struct task *t, struct agent_cost 
     struct work w = task_work(t, a->base.caps.act_bytes);
     double cores = (double)p->cores;
     *out = (struct agent_cost){.flops = w.flops};
-    out->bytes = w.weight_bytes + w.read_bytes + w.write_bytes;
+    agent_traffic(&w, out);
     if (t->op->kind == OP_MATMUL) {
         double n = t->n1 - t->n0, k = t->op->k;
         double panels = ceil((double)(t->m1 - t->m0) / (double)p->panel);

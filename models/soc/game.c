@@ -2,7 +2,7 @@
 // A renderer as the GPU sees it:
 //
 //     every 1/rate s: a frame is wanted --(a free buffer? else dropped)--> its kernels submitted
-//     kernel --(turn, and change or wake)--> traffic on the DRAM share --> next kernel
+//     kernel --(turn, and change or wake)--> traffic through its port --> next kernel
 //     last kernel --> shown, late if its successor was due already; the buffer is free
 //
 // All kernels of a frame are submitted at once, so they share one ticket, and whatever the engine
@@ -16,7 +16,7 @@
 // The frame clock alone keeps nobody waiting: it is a background event (control.h).
 //
 // Invariant: wanted = shown + dropped + waiting; the bytes of complete kernels are those that the
-// share moved for the game.
+// port moved for the game.
 #include "models/soc/game.h"
 
 #include <math.h>
@@ -48,9 +48,10 @@ const struct conf_row game_rows[] = {
 };
 const size_t game_n_rows = sizeof game_rows / sizeof game_rows[0];
 
-enum { CLIENT = MACHINE_MAX_DEVICES, NOTE = 16 }; // of the DRAM; kind of its notes in the digest
+enum { NOTE = 16 }; // kind of its notes in the digest
 enum { ENGINE_RANK = 1 };
-_Static_assert((int)CLIENT < (int)SIM_SHARE_CLIENTS, "the game needs a client of its own");
+static const uint64_t FRAME = UINT64_C(1) << 40; // address of the frame's data, behind the engine's
+_Static_assert((int)GAME_CLIENT < (int)DRAM_PORTS, "the game needs a port of its own");
 
 static struct sim *sim_of(const struct game *g)
 {
@@ -62,13 +63,19 @@ static int64_t time_of(const struct game *g, uint64_t frame)
     return (int64_t)((double)frame * (double)PS_PER_S / g->p.rate + 0.5);
 }
 
+// Bytes of a frame that the kernels before `kernel` move.
+static int64_t bytes_before(const struct game *g, int64_t kernel)
+{
+    return (int64_t)((double)g->p.bytes * (double)kernel / (double)g->p.kernels);
+}
+
 static void ended(struct game *g)
 {
     struct sim *s = sim_of(g);
     int64_t now = sim_now(s);
     g->executing = false;
     g->stats.busy_ps += now - g->since;
-    g->stats.bytes += (double)g->p.bytes / (double)g->p.kernels;
+    g->stats.bytes += (double)(bytes_before(g, g->kernel + 1) - bytes_before(g, g->kernel));
     g->gpu->ended = now;
     sim_trace_slice(s, "game", "frame", g->since, now);
     if (++g->kernel == g->p.kernels) {
@@ -82,10 +89,9 @@ static void ended(struct game *g)
     turn_pass(&g->turn, &g->client, g->waiting ? g->frame[g->first].ticket : 0);
 }
 
-static void on_flow(struct sim *s, struct sim_flow *f)
+static void on_moved(struct dram_transfer *t)
 {
-    (void)s;
-    ended(SIM_OWNER(f, struct game, flow));
+    ended(SIM_OWNER(t, struct game, transfer));
 }
 
 static void on_delay(struct sim *s, struct sim_event *e)
@@ -97,17 +103,18 @@ static void on_delay(struct sim *s, struct sim_event *e)
 static void on_begin(struct sim *s, struct sim_event *e)
 {
     struct game *g = SIM_OWNER(e, struct game, timer);
-    double bytes = (double)g->p.bytes / (double)g->p.kernels;
+    int64_t offset = bytes_before(g, g->kernel), bytes = bytes_before(g, g->kernel + 1) - offset;
     int64_t compute = agent_at_clock(g->gpu, g->p.work / g->p.kernels);
     if (bytes <= 0) {
         g->timer.fire = on_delay;
         sim_schedule(s, &g->timer, sim_now(s) + compute);
         return;
     }
-    double limit = g->gpu->port;
-    if (compute > 0)
-        limit = fmin(limit, bytes * (double)PS_PER_S / (double)compute);
-    sim_flow_start(&g->gpu->dram->share, &g->flow, CLIENT, bytes, limit, 1, on_flow);
+    g->transfer.address = FRAME + (uint64_t)offset;
+    g->transfer.bytes = bytes;
+    g->transfer.rate = compute ? (double)bytes * (double)PS_PER_S / (double)compute : INFINITY;
+    g->transfer.done = on_moved;
+    dram_start(g->port, &g->transfer);
 }
 
 static void go(struct turn_client *c, bool changed)
@@ -138,16 +145,17 @@ static void on_tick(struct sim *s, struct sim_event *e)
     control_background(g->gpu->host, &g->tick, next);
 }
 
-void game_start(struct game *g, const struct game_params *p, struct agent *gpu)
+void game_start(struct game *g, const struct game_params *p, struct agent *gpu,
+                struct dram_port *port)
 {
-    *g = (struct game){.p = *p, .gpu = gpu, .client = {.go = go}};
+    *g = (struct game){.p = *p, .gpu = gpu, .port = port, .client = {.go = go}};
     g->stats.rate = p->rate;
     if (p->rate <= 0)
         return;
     g->client.rank = p->priority == GAME_HIGH ? ENGINE_RANK - 1 : ENGINE_RANK;
     sim_event_init(&g->tick, on_tick);
     sim_event_init(&g->timer, on_begin);
-    turn_init(&g->turn);
+    turn_init(&g->turn, sim_of(g));
     turn_join(&g->turn, &g->client);
     agent_share(gpu, &g->turn, ENGINE_RANK, p->change);
     control_background(gpu->host, &g->tick, sim_now(sim_of(g)));

@@ -28,8 +28,9 @@ struct game {
     struct turn_client client;
     struct sim_event tick;  // the next frame is wanted
     struct sim_event timer; // end of a change or a wake-up, or of a kernel without traffic
-    struct sim_flow flow;   // traffic of the executing kernel
-    uint64_t begun;         // frames wanted so far
+    struct dram_port *port;
+    struct dram_transfer transfer; // of the executing kernel
+    uint64_t begun;                // frames wanted so far
     // Frames in buffers, a ring; the kernels of the first one execute.
     struct {
         int64_t due;     // ps
@@ -42,8 +43,12 @@ struct game {
     struct frames stats;
 };
 
-// Lets a game use the GPU from now (time 0) on. Once per reset of `gpu`; with rate 0 nothing.
-void game_start(struct game *g, const struct game_params *p, struct agent *gpu);
+enum { GAME_CLIENT = MACHINE_MAX_DEVICES }; // of the DRAM, behind the devices
+
+// Lets a game use the GPU and a port of its own from now (time 0) on. Once per reset of `gpu`; with
+// rate 0 nothing.
+void game_start(struct game *g, const struct game_params *p, struct agent *gpu,
+                struct dram_port *port);
 void game_frames(const struct game *g, struct frames *out);
 int64_t game_busy(const struct game *g); // ps of the GPU up to now
 

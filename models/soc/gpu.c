@@ -7,8 +7,10 @@
 // in full, many hide it. That is the rise of throughput with N, and with M at N = 1.
 //
 // A matrix-vector wave computes one output per lane; a matrix-matrix wave a tile of outputs, and so
-// many more flops per byte. The library takes the faster of the two kernels, which decides at small
-// N. Operators that only move data are limited by the memory and the launch.
+// many more flops per byte; quantised weights are decoded for it first, which takes time in
+// proportion to M K whatever N is, and so is felt at small N. The library takes the faster of the
+// two kernels, which decides at small N. Attention is two such products, causal, batched over the
+// heads. Operators that only move data are limited by the memory and the launch.
 //
 // Sources: arXiv 2501.14794 sec. 3.1 (linear, then flat) and Table 3.
 // Invariant: more rows, more tokens or a slower class never make a task faster.
@@ -29,7 +31,7 @@ const struct conf_row gpu_rows[] = {
     ROW(tail, CONF_REAL, UNIT_NONE, 0, 100, "rounds of waves lost to filling and draining"),
     ROW(gemv, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "matrix-vector kernels, all slots busy"),
     ROW(gemm, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "matrix-matrix kernels, all slots busy"),
-    ROW(attention, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "attention kernels"),
+    ROW(decode, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "quantised weights decoded for gemm, per s"),
     ROW(vector, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "element-wise kernels"),
     {.name = "queue", .type = CONF_GROUP, .doc = "command queue, driver and idle state"},
     {.name = "clock", .type = CONF_GROUP, .doc = "operating points"},
@@ -45,20 +47,37 @@ static double waves_time(const struct gpu_params *p, double outputs, double k, i
     return (outputs + p->tail * round) * 2 * k / rate;
 }
 
+// s for n tokens of m outputs each, by the faster of the two kernels. Quantised weights are decoded
+// by the matrix-vector kernel as it goes, for the matrix-matrix kernel once for all tokens.
+static double product_time(const struct gpu_params *p, double m, double n, double k, bool quantised)
+{
+    double vectors = n * waves_time(p, m, k, p->wave, p->gemv);
+    double matrix = waves_time(p, m * n, k, p->gemm_outputs, p->gemm);
+    return fmin(vectors, matrix + (quantised ? m * k / p->decode : 0));
+}
+
+// Two products for all heads at once: scores (d_head long, one per token and cached row that it
+// attends to), and their weighted sum of the cached values. The exponentials go to the vector rate.
+static double attention_time(const struct gpu_params *p, const struct task *t)
+{
+    const struct model_shape *s = &t->model->shape;
+    double n = t->n1 - t->n0, rows = (double)t->n_past + t->n0 + (n + 1) / 2; // on average
+    double heads = s->n_head, d = s->d_head;
+    return product_time(p, heads * rows, n, d, false) + product_time(p, heads * d, n, rows, false) +
+           5 * heads * rows * n / p->vector;
+}
+
 static void cost(const struct agent *a, const struct task *t, struct agent_cost *out)
 {
     const struct gpu_params *p = &((const struct gpu *)a)->p;
     struct work w = task_work(t, a->base.caps.act_bytes);
     double m = t->m1 - t->m0, n = t->n1 - t->n0, k = t->op->k;
     *out = (struct agent_cost){.flops = w.flops};
-    out->bytes = w.weight_bytes + w.read_bytes + w.write_bytes;
-    if (t->op->kind == OP_MATMUL) {
-        double vectors = n * waves_time(p, m, k, p->wave, p->gemv);
-        double matrix = waves_time(p, m * n, k, p->gemm_outputs, p->gemm);
-        out->compute = fmin(vectors, matrix);
-    } else {
-        out->compute = w.flops / (t->op->kind == OP_ATTENTION ? p->attention : p->vector);
-    }
+    agent_traffic(&w, out);
+    if (t->op->kind == OP_MATMUL)
+        out->compute = product_time(p, m, n, k, t->model->shape.weight_bits < 16);
+    else
+        out->compute = t->op->kind == OP_ATTENTION ? attention_time(p, t) : w.flops / p->vector;
 }
 
 int gpu_open(const struct gpu_params *p, const struct queue_params *q, struct machine *m, int index,

@@ -7,12 +7,13 @@
 
 struct gpu_params {
     const char *name;
-    double peak;          // flop/s, FP16 by the data sheet; for reports
-    int64_t wave;         // lanes of a wave
-    int64_t slots;        // waves resident at a time
-    int64_t gemm_outputs; // outputs that a wave of the matrix-matrix kernel computes
-    double tail;          // rounds of waves lost per kernel to filling and draining
-    double gemv, gemm, attention, vector; // flop/s by kernel class, all slots busy
+    double peak;               // flop/s, FP16 by the data sheet; for reports
+    int64_t wave;              // lanes of a wave
+    int64_t slots;             // waves resident at a time
+    int64_t gemm_outputs;      // outputs that a wave of the matrix-matrix kernel computes
+    double tail;               // rounds of waves lost per kernel to filling and draining
+    double gemv, gemm, vector; // flop/s by kernel class, all slots busy
+    double decode;             // weights/s
 };
 extern const struct conf_row gpu_rows[];
 extern const size_t gpu_n_rows;

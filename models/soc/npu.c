@@ -10,9 +10,13 @@
 // A decode graph (one token) of quantised weights uses the integer path, which sleeps on its own:
 // in the isolated profile N = 1 has a constant that N = 128 and 256 do not show.
 //
+// At cycle level the device is the environment of a run: it gives its DMA engine a way to the
+// memory and its arrays a clock (struct npu_env).
+//
 // Sources: arXiv 2501.14794 sec. 3.2 (static graphs), 5.3.2 (preparation).
 #include "models/soc/npu.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include "engine/machine.h"
 
@@ -34,31 +38,97 @@ const struct conf_row npu_rows[] = {
 };
 const size_t npu_n_rows = sizeof npu_rows / sizeof npu_rows[0];
 
+// The matmul as the micro-architecture sees it: padded, the weight's bytes whole.
+static struct npu_matmul matmul(const struct agent *a, const struct task *t)
+{
+    double act_bytes = a->base.caps.act_bytes;
+    struct npu_matmul s = {
+        .m = t->m1 - t->m0,
+        .k = t->op->k,
+        .n = t->n_pad,
+        .order = t->order,
+        .weight_bytes = ceil(task_work(t, act_bytes).weight_bytes),
+        .act_bytes = act_bytes,
+        .port = dram_port_rate(&a->port),
+        .drain = dram_drain_rate(&a->port),
+        .quantised = t->model->shape.weight_bits < 16,
+    };
+    s.integer = s.quantised && s.n == 1;
+    return s;
+}
+
 static void cost(const struct agent *a, const struct task *t, struct agent_cost *out)
 {
     const struct npu *d = (const struct npu *)a;
     struct work w = task_work(t, a->base.caps.act_bytes);
     *out = (struct agent_cost){.flops = w.flops};
     if (t->op->kind != OP_MATMUL) {
-        out->bytes = w.weight_bytes + w.read_bytes + w.write_bytes;
+        agent_traffic(&w, out);
         out->compute = d->model->vector(d->params, t->op->kind, w.flops);
         return;
     }
-    struct npu_matmul s = {
-        .m = t->m1 - t->m0,
-        .k = t->op->k,
-        .n = t->n_pad,
-        .order = t->order,
-        .weight_bytes = w.weight_bytes,
-        .act_bytes = a->base.caps.act_bytes,
-        .quantised = t->model->shape.weight_bits < 16,
-    };
-    s.integer = s.quantised && s.n == 1;
+    struct npu_matmul s = matmul(a, t);
     struct npu_cost c;
     d->model->matmul(d->params, &s, &c);
     out->compute = c.compute;
-    out->bytes = c.bytes;
+    out->weight = (int64_t)s.weight_bytes; // reloads count as reads of activations
+    out->written = (int64_t)c.written;
+    out->read = (int64_t)c.bytes - out->weight - out->written;
     out->wake = s.integer ? d->p.wake_integer : 0;
+}
+
+// --- cycle level
+
+static int64_t env_clock(struct npu_env *v, int64_t ps)
+{
+    return agent_at_clock(&((struct npu_run *)v)->npu->agent, ps);
+}
+
+static void on_moved(struct dram_transfer *t)
+{
+    struct npu_move *m = (struct npu_move *)t;
+    m->run->env.arrived(&m->run->env, m->tag);
+}
+
+static void env_transfer(struct npu_env *v, const struct npu_dma *t)
+{
+    struct npu_run *r = (struct npu_run *)v;
+    struct npu_move *m = &r->move[t->tag];
+    m->run = r;
+    m->tag = t->tag;
+    m->t.address = r->address[t->operand] + (uint64_t)t->offset;
+    m->t.bytes = t->bytes;
+    m->t.written = t->operand == NPU_OUTPUT ? t->bytes : 0;
+    m->t.rate = t->rate;
+    m->t.cached = t->operand != NPU_WEIGHT;
+    m->t.done = on_moved;
+    dram_start(&r->npu->agent.port, &m->t);
+}
+
+static void env_done(struct npu_env *v)
+{
+    agent_complete(&((struct npu_run *)v)->npu->agent);
+}
+
+static void run_task(struct agent *a, const struct task *t)
+{
+    struct npu *d = (struct npu *)a;
+    struct npu_run *r = &d->run;
+    if (t->op->kind != OP_MATMUL || !r->state) {
+        agent_pipe(a, t);
+        return;
+    }
+    struct npu_matmul s = matmul(a, t);
+    struct operands o;
+    int64_t in = (int64_t)((double)s.n * s.k * s.act_bytes);
+    int64_t result = (int64_t)((double)s.n * s.m * s.act_bytes);
+    place_task(&a->dram->place, t, s.act_bytes, in, result, &o);
+    r->address[NPU_WEIGHT] = o.weight;
+    r->address[NPU_INPUT] = o.read;
+    r->address[NPU_OUTPUT] = o.write;
+    r->env = (struct npu_env){
+        .sim = a->host->sim, .clock = env_clock, .transfer = env_transfer, .done = env_done};
+    d->model->start(r->state, &s, &r->env);
 }
 
 // A standard size, or whole tiles of tokens: what a graph made at run time may have.
@@ -151,11 +221,18 @@ static void reset_npu(struct device *d)
     ((struct npu *)d)->n_graphs = 0;
 }
 
+static void free_npu(struct npu *d)
+{
+    if (d->run.state)
+        d->model->destroy(d->run.state);
+    free(d->graph);
+    agent_fini(&d->agent);
+    free(d);
+}
+
 static void close_npu(struct device *d)
 {
-    free(((struct npu *)d)->graph);
-    agent_fini((struct agent *)d);
-    free(d);
+    free_npu((struct npu *)d);
 }
 
 static const struct device_ops ops = {
@@ -226,12 +303,17 @@ int npu_open(const struct npu_params *p, const struct npu_model_ops *model, cons
         err_set(e, ERR_MEMORY, "no memory for %lld static graphs", (long long)p->max_graphs);
         goto fail;
     }
+    d->run.npu = d;
+    d->agent.run = run_task;
+    if (dram->detail == DRAM_CYCLE && model->create && !(d->run.state = model->create(params))) {
+        err_set(e, ERR_MEMORY, "no memory for the arrays of the NPU");
+        goto fail;
+    }
     if (agent_init(&d->agent, m, index, q, host, dram, e) < 0)
         goto fail;
     *out = &d->agent.base;
     return 0;
 fail:
-    free(d->graph);
-    free(d);
+    free_npu(d);
     return e->code;
 }

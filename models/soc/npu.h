@@ -23,8 +23,22 @@ struct npu_graph {
     enum operand_order order;
 };
 
+// Cycle level: the device as the environment of a run of its micro-architecture.
+struct npu_run {
+    struct npu_env env; // first
+    struct npu *npu;
+    void *state;         // of the micro-architecture; NULL: it has no cycle level
+    uint64_t address[3]; // of the operands
+    struct npu_move {
+        struct dram_transfer t; // first
+        struct npu_run *run;
+        int tag;
+    } move[NPU_DMA_TAGS];
+};
+
 struct npu {
     struct agent agent; // first
+    struct npu_run run;
     struct npu_params p;
     const struct npu_model_ops *model;
     const void *params;      // of the model

@@ -19,6 +19,7 @@
 
 struct config {
     const char *name;
+    int detail; // enum dram_detail
     struct dram_params dram;
     struct control_params control;
     struct power_params power;
@@ -41,6 +42,7 @@ struct soc {
     struct dram dram;
     struct control control;
     struct game game;
+    struct dram_port game_port;
     struct thermal thermal;
     struct sim_event governor; // pending only while the temperature is followed
     uint32_t buffers;          // ids given out
@@ -48,6 +50,13 @@ struct soc {
 
 static const struct conf_row root_rows[] = {
     {.name = "name", .type = CONF_STRING, .doc = "name of the SoC", .offset = 0},
+    {.name = "detail",
+     .type = CONF_ENUM,
+     .fallback = "flow",
+     .choices = "flow|cycle",
+     .doc =
+         "level of the models: closed forms that share bandwidth, or requests and tiles as events",
+     .offset = offsetof(struct config, detail)},
     {.name = "dram", .type = CONF_GROUP, .doc = "main memory"},
     {.name = "control", .type = CONF_GROUP, .doc = "the core that submits and waits"},
     {.name = "power", .type = CONF_GROUP, .doc = "power per component"},
@@ -71,6 +80,7 @@ static const size_t root_n_rows = sizeof root_rows / sizeof root_rows[0];
 static const struct group groups[] = {
     {"", root_rows, &root_n_rows, offsetof(struct config, name), NULL},
     {"dram", dram_rows, &dram_n_rows, offsetof(struct config, dram), NULL},
+    {"dram.timing", lpddr_rows, &lpddr_n_rows, offsetof(struct config, dram.timing), NULL},
     {"control", control_rows, &control_n_rows, offsetof(struct config, control), NULL},
     {"power", power_rows, &power_n_rows, offsetof(struct config, power), NULL},
     {"thermal", thermal_rows, &thermal_n_rows, offsetof(struct config, thermal), NULL},
@@ -200,7 +210,7 @@ static void energy(struct machine *m, struct energy *out)
     struct soc *s = soc_of(m);
     struct power_activity a = {
         .now = now(m),
-        .bytes = dram_moved(&s->dram),
+        .bytes = dram_moved(&s->dram) - dram_cached(&s->dram),
         .n_devices = m->n_devices,
     };
     for (int i = 0; i < CORE_CLASSES; i++) {
@@ -262,7 +272,7 @@ static void start_others(struct soc *s)
     if (s->m.quiet)
         return;
     if (d.gpu >= 0)
-        game_start(&s->game, &s->cfg.game, agent_at(&s->m, d.gpu));
+        game_start(&s->game, &s->cfg.game, agent_at(&s->m, d.gpu), &s->game_port);
     if (s->cfg.thermal.enabled)
         control_background(&s->control, &s->governor, s->cfg.thermal.period);
 }
@@ -284,7 +294,7 @@ static void reset(struct machine *m)
 {
     struct soc *s = soc_of(m);
     sim_reset(s->sim);
-    dram_init(&s->dram, &s->cfg.dram, s->sim);
+    dram_reset(&s->dram);
     control_init(&s->control, &s->cfg.control, s->sim);
     for (int i = 0; i < m->n_devices; i++) {
         agent_reset(agent_at(m, i));
@@ -298,6 +308,8 @@ static void close_soc(struct machine *m)
     struct soc *s = soc_of(m);
     for (int i = 0; i < m->n_devices; i++)
         m->device[i]->ops->close(m->device[i]);
+    dram_port_close(&s->game_port);
+    dram_close(&s->dram);
     sim_destroy(s->sim);
     arena_fini(&s->arena);
     free(s);
@@ -346,6 +358,8 @@ static int add_devices(struct soc *s, const struct conf *c, struct err *e)
                      &d[m->n_devices], e) < 0)
             return e->code;
         agent_clock(agent_at(m, m->n_devices++), &g->gpu_clock);
+        if (dram_port_open(&s->dram, &s->game_port, GAME_CLIENT, g->gpu_queue.outstanding, e) < 0)
+            return e->code;
     }
     if (node(c, "npu")) {
         if (npu_open(&g->npu, g->npu_model, g->npu_arch, &g->npu_queue, m, m->n_devices,
@@ -380,9 +394,9 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
         .memory = s->cfg.dram.size,
     };
     s->sim = sim_create();
-    dram_init(&s->dram, &s->cfg.dram, s->sim);
     control_init(&s->control, &s->cfg.control, s->sim);
-    if (add_devices(s, c, e) < 0) {
+    if (dram_open(&s->dram, &s->cfg.dram, (enum dram_detail)s->cfg.detail, s->sim, e) < 0 ||
+        add_devices(s, c, e) < 0) {
         if (!e->file[0])
             err_locate(e, conf_path(c), 0);
         close_soc(&s->m);
@@ -391,6 +405,11 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
     start_others(s);
     *out = &s->m;
     return 0;
+}
+
+bool machine_soc_cycle(const struct machine *m)
+{
+    return ((const struct soc *)m)->dram.detail == DRAM_CYCLE;
 }
 
 void machine_soc_help(FILE *f)

@@ -19,7 +19,8 @@
 // values: the devices also compute numbers (engine/ref.h) when their tasks complete.
 int machine_soc_open(const struct conf *c, bool values, struct machine **out, struct err *e);
 
-void machine_soc_help(FILE *f); // all option rows, group by group
+bool machine_soc_cycle(const struct machine *m); // at cycle level?
+void machine_soc_help(FILE *f);                  // all option rows, group by group
 // The resolved configuration as a file that conf_open reads, each line with its doc and source.
 int machine_soc_dump(FILE *f, const struct conf *c, struct err *e);
 // Digest of the resolved configuration, for caches of results.

@@ -3,18 +3,18 @@
 // kernel for another process within the times that matter here. At each end of a kernel the waiting
 // client with the best rank goes next, and among equals the one that submitted first. So whoever
 // enqueues a second of work makes every equal wait for a second, and even the best rank waits for
-// the kernel that is executing.
+// the kernel that is executing. A better rank cannot keep others out for ever: drivers take a
+// client without progress for hung, so there is an end to its patience (TURN_PATIENCE).
 //
 // Invariant: at most one client holds the device; a client that waits has a ticket, and the device
 // is never free while somebody waits.
 #include "models/soc/turn.h"
 
 #include <assert.h>
-#include <stddef.h>
 
-void turn_init(struct turn *t)
+void turn_init(struct turn *t, struct sim *s)
 {
-    *t = (struct turn){.n = 0};
+    *t = (struct turn){.sim = s};
 }
 
 void turn_join(struct turn *t, struct turn_client *c)
@@ -29,8 +29,12 @@ uint64_t turn_ticket(struct turn *t)
     return ++t->tickets;
 }
 
-static bool before(const struct turn_client *a, const struct turn_client *b)
+static bool before(const struct turn *t, const struct turn_client *a, const struct turn_client *b)
 {
+    bool a_late = sim_now(t->sim) - a->asked > TURN_PATIENCE;
+    bool b_late = sim_now(t->sim) - b->asked > TURN_PATIENCE;
+    if (a_late != b_late)
+        return a_late;
     return a->rank != b->rank ? a->rank < b->rank : a->ticket < b->ticket;
 }
 
@@ -39,7 +43,7 @@ static void grant(struct turn *t)
     struct turn_client *first = NULL;
     for (int i = 0; i < t->n; i++) {
         struct turn_client *c = t->client[i];
-        if (c->ticket && (!first || before(c, first)))
+        if (c->ticket && (!first || before(t, c, first)))
             first = c;
     }
     if (!first)
@@ -54,6 +58,7 @@ void turn_ask(struct turn *t, struct turn_client *c, uint64_t ticket)
 {
     assert(ticket && !c->ticket && t->holder != c);
     c->ticket = ticket;
+    c->asked = sim_now(t->sim);
     if (!t->holder)
         grant(t);
 }
@@ -63,5 +68,6 @@ void turn_pass(struct turn *t, struct turn_client *c, uint64_t ticket)
     assert(t->holder == c);
     t->holder = NULL;
     c->ticket = ticket;
+    c->asked = sim_now(t->sim);
     grant(t);
 }

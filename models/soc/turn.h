@@ -3,19 +3,22 @@
 #ifndef MODELS_SOC_TURN_H
 #define MODELS_SOC_TURN_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/units.h"
+#include "sim/sim.h"
 
 enum { TURN_CLIENTS = 4 };
+#define TURN_PATIENCE (1 * PS_PER_S) // whoever has waited for longer goes next, whatever its rank
 
 struct turn_client {
     int rank;        // 0 goes before 1, and so on
     uint64_t ticket; // of its first waiting kernel; 0: none
+    int64_t asked;   // ps: since when it waits
     // The device is the client's until it calls turn_pass. changed: it was another's before.
     void (*go)(struct turn_client *c, bool changed);
 };
 
 struct turn {
+    struct sim *sim;
     struct turn_client *client[TURN_CLIENTS];
     int n;
     struct turn_client *holder; // executing; NULL: nobody
@@ -23,7 +26,7 @@ struct turn {
     uint64_t tickets; // given out
 };
 
-void turn_init(struct turn *t);
+void turn_init(struct turn *t, struct sim *s);
 void turn_join(struct turn *t, struct turn_client *c); // rank and go are set
 uint64_t turn_ticket(struct turn *t);                  // of a submission now: 1, 2, ...
 // The first waiting kernel of a client that had none. May call go() at once.

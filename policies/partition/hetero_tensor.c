@@ -14,20 +14,14 @@
 
 struct options {
     int partner, order;
-    int64_t parts;
+    struct balance balance;
     double margin;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
     ORDER_ROW(struct options),
-    {.name = "parts",
-     .type = CONF_INT,
-     .fallback = "8",
-     .min = 2,
-     .max = 64,
-     .doc = "row cuts are sought in multiples of 1/parts of the rows",
-     .offset = offsetof(struct options, parts)},
+    BALANCE_PARTS_ROWS(struct options, balance),
     {.name = "margin",
      .type = CONF_REAL,
      .unit = UNIT_PERCENT,
@@ -82,7 +76,7 @@ static int choose(const struct op *op, int n, const struct machine_desc *d,
         struct split s = cover[i];
         if (!usable[i])
             continue;
-        double t = split_balance(c, d, w, op, n, 0, (int)o->parts, &s);
+        double t = split_balance(c, d, w, op, n, &o->balance, &s);
         consider(&s, t, limit, out, ps);
     }
     if (*ps < 0)

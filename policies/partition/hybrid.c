@@ -13,8 +13,7 @@ enum { REST_BEST, REST_FLEXIBLE, REST_PAD };
 
 struct options {
     int partner, rest, order;
-    double share;
-    int64_t parts;
+    struct balance balance;
 };
 
 static const struct conf_row rows[] = {
@@ -26,7 +25,7 @@ static const struct conf_row rows[] = {
      .choices = "best|flexible|pad",
      .doc = "tokens beyond the standard sizes: to the flexible partner, or padded on the NPU",
      .offset = offsetof(struct options, rest)},
-    BALANCE_ROWS(struct options),
+    BALANCE_ROWS(struct options, balance),
 };
 
 static int choose(const struct op *op, int n, const struct machine_desc *d,
@@ -39,19 +38,19 @@ static int choose(const struct op *op, int n, const struct machine_desc *d,
     double tp = -1, tr = -1;
     (void)e;
     if (o->rest != REST_FLEXIBLE && split_cover_pad(npu, NULL, n, &pad))
-        tp = split_balance(c, d, w, op, n, o->share, (int)o->parts, &pad);
+        tp = split_balance(c, d, w, op, n, &o->balance, &pad);
     if (o->rest != REST_PAD) {
         split_cover_fit(npu, NULL, n, true, &rest);
         if (rest.covered)
-            tr = split_balance(c, d, w, op, n, o->share, (int)o->parts, &rest);
+            tr = split_balance(c, d, w, op, n, &o->balance, &rest);
     }
     bool use_pad = tp >= 0 && (tr < 0 || tp < tr);
     *ps = use_pad ? tp : tr;
     if (*ps < 0 &&
-        o->share > 0) // asked for, and the table knows nothing: the first that is possible
+        o->balance.share > 0) // asked for, and the table knows nothing: the first that is possible
         use_pad = pad.covered == n;
     const struct split *s = use_pad ? &pad : &rest;
-    *out = s->covered && (*ps >= 0 || o->share > 0) ? *s : split_flexible(op);
+    *out = s->covered && (*ps >= 0 || o->balance.share > 0) ? *s : split_flexible(op);
     return 0;
 }
 

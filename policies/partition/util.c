@@ -189,35 +189,61 @@ double split_total(const struct cost_table *c, const struct partners *w, const s
             double bytes = 4.0 * s->covered * ((double)op->k + (op->m - s->cut));
             copy += bytes / o->copy_bandwidth[side[i]] * PS_PER_S;
         }
-    return fmax(flexible, npu) + o->join[w->npu] + o->join[w->flexible] + copy;
+    // Parts of a one-token operator overlap with each other's hand-overs; the profiler knows.
+    bool chained = n == 1 && flexible > 0 && o->split[w->flexible] >= 0;
+    double join = chained ? o->split[w->flexible] : o->join[w->npu] + o->join[w->flexible];
+    return fmax(flexible, npu) + join + copy;
+}
+
+// Sum of the terms of the ratio part : whole - part: 2 for halves, 4 for quarters, 8 for eighths.
+static int terms(int part, int whole)
+{
+    int a = part, b = whole;
+    while (b) {
+        int rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return whole / a;
 }
 
 double split_balance(const struct cost_table *c, const struct machine_desc *d,
-                     const struct partners *w, const struct op *op, int n, double share, int parts,
-                     struct split *s)
+                     const struct partners *w, const struct op *op, int n,
+                     const struct balance *how, struct split *s)
 {
-    int tile = d->device[w->npu].tile > 1 ? d->device[w->npu].tile : 1;
+    int tile = d->device[w->npu].tile > 1 ? d->device[w->npu].tile : 1, parts = (int)how->parts;
     struct split best = *s;
-    double best_time = -1;
-    if (share > 0) { // asked for: done even if the table knows nothing about it
+    double total[BALANCE_MAX_PARTS], least = -1, best_time = -1;
+    if (how->share > 0) { // asked for: done even if the table knows nothing about it
         struct split_cost t;
-        int cut = (int)(share * op->m / tile + 0.5) * tile;
+        int cut = (int)(how->share * op->m / tile + 0.5) * tile;
         s->cut = cut < op->m ? cut : op->m;
         return split_estimate(c, d, w, op, n, s, &t) ? split_total(c, w, op, n, s, &t) : -1;
     }
-    for (int i = 1; i < parts; i++) {
-        struct split try = *s;
-        struct split_cost t;
-        try.cut = (int)((double)i / parts * op->m / tile + 0.5) * tile;
-        if (try.cut <= 0 || try.cut >= op->m)
-            continue;
-        if (!split_estimate(c, d, w, op, n, &try, &t))
-            continue;
-        double total = split_total(c, w, op, n, &try, &t);
-        if (best_time < 0 || total < best_time) {
-            best_time = total;
-            best = try;
+    for (int round = 0; round < 2; round++) // the least time, then the simplest ratio near it
+        for (int i = 1, simplest = parts + 1; i < parts; i++) {
+            struct split try = *s;
+            struct split_cost t;
+            try.cut = (int)((double)i / parts * op->m / tile + 0.5) * tile;
+            if (round == 0) {
+                bool known =
+                    try.cut > 0 && try.cut < op->m && split_estimate(c, d, w, op, n, &try, &t);
+                total[i] = known ? split_total(c, w, op, n, &try, &t) : -1;
+                least = known && (least < 0 || total[i] < least) ? total[i] : least;
+                continue;
+            }
+            if (total[i] < 0 || total[i] > least * (1 + how->slack))
+                continue;
+            int sum = terms(i, parts);
+            if (sum < simplest || (sum == simplest && total[i] < best_time)) {
+                simplest = sum;
+                best_time = total[i];
+                best.cut = try.cut;
+            }
         }
+    if (best_time >= 0) { // its operand order, too
+        struct split_cost t;
+        split_estimate(c, d, w, op, n, &best, &t);
     }
     *s = best;
     return best_time;

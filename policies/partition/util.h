@@ -93,12 +93,18 @@ bool split_estimate(const struct cost_table *c, const struct machine_desc *d,
 // max of the two, slower together when memory-bound (one token), plus the hand-overs.
 double split_total(const struct cost_table *c, const struct partners *w, const struct op *op, int n,
                    const struct split *s, const struct split_cost *t);
-// Moves the cut to the best multiple of 1/parts of the rows (0 and 1 excluded), or, when share > 0,
-// to `share` of the rows for the flexible partner, in whole tiles. Returns the total, negative when
-// unknown: then the cut is where it was, or at the share that was asked for.
+// How the policies that cut rows choose the cut; they embed it with BALANCE_ROWS.
+enum { BALANCE_MAX_PARTS = 64 };
+struct balance {
+    double share;  // rows of the flexible partner, in whole tiles; 0: sought
+    int64_t parts; // among multiples of 1/parts of the rows (0 and 1 excluded)
+    double slack;  // of those within this of the best, the simplest ratio
+};
+// Moves the cut. Returns the total, negative when unknown: then the cut is where it was, or at the
+// share that was asked for.
 double split_balance(const struct cost_table *c, const struct machine_desc *d,
-                     const struct partners *w, const struct op *op, int n, double share, int parts,
-                     struct split *s);
+                     const struct partners *w, const struct op *op, int n,
+                     const struct balance *how, struct split *s);
 
 void split_emit(struct plan *p, struct plan_step *st, const struct op *op, int n,
                 const struct partners *w, const struct split *s);
@@ -132,20 +138,28 @@ enum decode_choice { DECODE_BEST, DECODE_NPU, DECODE_FLEXIBLE };
         .offset = offsetof(owner, sizes)                                                           \
     }
 
-// How the policies that cut rows choose the cut (see split_balance).
-#define BALANCE_ROWS(owner)                                                                        \
+#define BALANCE_PARTS_ROWS(owner, member)                                                          \
+    {.name = "parts",                                                                              \
+     .type = CONF_INT,                                                                             \
+     .fallback = "8",                                                                              \
+     .min = 2,                                                                                     \
+     .max = BALANCE_MAX_PARTS,                                                                     \
+     .doc = "row cuts are sought in multiples of 1/parts of the rows",                             \
+     .offset = offsetof(owner, member.parts)},                                                     \
+    {                                                                                              \
+        .name = "slack", .type = CONF_REAL, .unit = UNIT_PERCENT, .fallback = "2 %", .max = 1,     \
+        .doc = "of cuts within this of the best, the simplest ratio: fewer distinct graphs",       \
+        .offset = offsetof(owner, member.slack)                                                    \
+    }
+#define BALANCE_ROWS(owner, member)                                                                \
     {.name = "share",                                                                              \
      .type = CONF_REAL,                                                                            \
      .unit = UNIT_PERCENT,                                                                         \
      .fallback = "0 %",                                                                            \
      .max = 1,                                                                                     \
      .doc = "rows of the flexible partner; 0 %: balanced by the cost table",                       \
-     .offset = offsetof(owner, share)},                                                            \
-    {                                                                                              \
-        .name = "parts", .type = CONF_INT, .fallback = "8", .min = 2, .max = 64,                   \
-        .doc = "the balance is sought in multiples of 1/parts of the rows",                        \
-        .offset = offsetof(owner, parts)                                                           \
-    }
+     .offset = offsetof(owner, member.share)},                                                     \
+        BALANCE_PARTS_ROWS(owner, member)
 
 // Given a split in which the NPU takes everything (cut = 0, all covered), keeps it or, for a single
 // token, hands the operator to the flexible partner as `decode` says. Sets *ps.

@@ -11,14 +11,13 @@
 
 struct options {
     int partner, order;
-    double share;
-    int64_t parts;
+    struct balance balance;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
     ORDER_ROW(struct options),
-    BALANCE_ROWS(struct options),
+    BALANCE_ROWS(struct options, balance),
 };
 
 static int choose(const struct op *op, int n, const struct machine_desc *d,
@@ -29,9 +28,9 @@ static int choose(const struct op *op, int n, const struct machine_desc *d,
     if (!split_cover_pad(&d->device[w->npu], NULL, n, out))
         return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
                       "policy weight_centric: %d tokens fit no standard size", n);
-    *ps = split_balance(c, d, w, op, n, o->share, (int)o->parts, out);
+    *ps = split_balance(c, d, w, op, n, &o->balance, out);
     if (out->cut == 0 &&
-        o->share == 0) // too few rows to cut, or an empty cost table: half and half
+        o->balance.share == 0) // too few rows to cut, or an empty cost table: half and half
         out->cut = op->m / 64 * 32;
     return 0;
 }

@@ -10,26 +10,12 @@
 #include "policies/sync/util_flag.h"
 
 struct options {
-    int64_t margin;      // ps
-    int64_t granularity; // ps
+    struct sync_sleep_options sleep;
     struct sync_flag_options flag;
 };
 
 static const struct conf_row rows[] = {
-    {.name = "margin",
-     .type = CONF_INT,
-     .unit = UNIT_TIME,
-     .fallback = "100 us",
-     .max = 1e10,
-     .doc = "how long before the predicted completion to wake up and start polling",
-     .offset = offsetof(struct options, margin)},
-    {.name = "granularity",
-     .type = CONF_INT,
-     .unit = UNIT_TIME,
-     .fallback = "90 us",
-     .max = 1e10,
-     .doc = "shortest sleep worth asking for; anything shorter is polled through",
-     .offset = offsetof(struct options, granularity)},
+    SYNC_SLEEP_ROWS(struct options, sleep),
     SYNC_FLAG_ROWS(struct options, flag),
 };
 
@@ -43,13 +29,8 @@ static int join(struct machine *m, const void *options, const struct ticket *t, 
                 struct err *e)
 {
     const struct options *o = options;
-    int64_t due = 0;
-    for (int i = 0; i < n; i++)
-        due = t[i].due > due ? t[i].due : due;
     sync_flags_place(m, &o->flag);
-    int64_t left = due - o->margin - m->ops->now(m);
-    if (left >= o->granularity && left > 0)
-        m->ops->sleep(m, left);
+    sync_flags_sleep(m, &o->sleep, t, n);
     return sync_flags_poll(m, &o->flag, t, n, e);
 }
 

@@ -34,3 +34,14 @@ int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const 
     }
     return 0;
 }
+
+void sync_flags_sleep(struct machine *m, const struct sync_sleep_options *o, const struct ticket *t,
+                      int n)
+{
+    int64_t due = 0;
+    for (int i = 0; i < n; i++)
+        due = t[i].due > due ? t[i].due : due;
+    int64_t left = due - o->margin - m->ops->now(m);
+    if (left >= o->granularity && left > 0)
+        m->ops->sleep(m, left);
+}

@@ -33,4 +33,25 @@ void sync_flags_place(struct machine *m, const struct sync_flag_options *o);
 int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const struct ticket *t,
                     int n, struct err *e);
 
+// Sleeping through the predicted time before polling.
+struct sync_sleep_options {
+    int64_t margin;      // ps
+    int64_t granularity; // ps
+};
+#define SYNC_SLEEP_ROWS(owner, member)                                                             \
+    {.name = "margin",                                                                             \
+     .type = CONF_INT,                                                                             \
+     .unit = UNIT_TIME,                                                                            \
+     .fallback = "100 us",                                                                         \
+     .max = 1e10,                                                                                  \
+     .doc = "how long before the predicted completion to wake up and start polling",               \
+     .offset = offsetof(owner, member.margin)},                                                    \
+    {                                                                                              \
+        .name = "granularity", .type = CONF_INT, .unit = UNIT_TIME, .fallback = "90 us",           \
+        .max = 1e10, .doc = "shortest sleep worth asking for; anything shorter is polled through", \
+        .offset = offsetof(owner, member.granularity)                                              \
+    }
+void sync_flags_sleep(struct machine *m, const struct sync_sleep_options *o, const struct ticket *t,
+                      int n);
+
 #endif

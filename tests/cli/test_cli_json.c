@@ -173,6 +173,24 @@ static void test_sim_set(void)
     json_decref(b);
 }
 
+static void test_sim_game(void)
+{
+    json_t *without = works_json("sim --model tinyllama-1.1b --prompt 16 --gen 3 --json");
+    CHECK(!json_object_get(without, "game") && !json_object_get(without, "temperature_c"));
+    json_t *j =
+        works_json("sim --model tinyllama-1.1b --prompt 16 --gen 8 --json --policy gpu_only "
+                   "--set gpu.game.rate=60 --set thermal.enabled=true");
+    const json_t *game = json_object_get(j, "game"), *d = json_object_get(game, "decode");
+    CHECK(number(game, "rate") == 60);
+    CHECK(number(d, "shown") > 0 && number(d, "fps") > 0);
+    CHECK_NEAR(number(d, "fps"), number(d, "shown") / (7 * number(j, "tpot_ms")) * 1e3, 1e-6);
+    CHECK(number(d, "late") <= number(d, "shown"));
+    CHECK(number(json_object_get(game, "prefill"), "dropped") >= 0);
+    CHECK(number(j, "temperature_c") > 25 && number(j, "throttled") == 0);
+    json_decref(without);
+    json_decref(j);
+}
+
 static void test_list(void)
 {
     static const char *const kinds[] = {"policies",  "syncs", "socs",      "models",
@@ -260,5 +278,5 @@ static void test_profile(void)
 }
 
 TESTS(cli_json, T(test_run_host), T(test_run_soc), T(test_run_repeats), T(test_any_bytes),
-      T(test_sim), T(test_sim_set), T(test_list), T(test_show_config), T(test_audit),
-      T(test_explore), T(test_profile))
+      T(test_sim), T(test_sim_game), T(test_sim_set), T(test_list), T(test_show_config),
+      T(test_audit), T(test_explore), T(test_profile))

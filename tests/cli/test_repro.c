@@ -27,8 +27,10 @@ static const struct {
     const char *id;
     double limit; // percent; 0: any
 } exceptions[] = {
-    // npu_active was fitted under a scheme that sleeps while it waits; queue_order polls.
-    {"power.prefill.layer", 25},
+    // The engine profiles were fitted to an earlier model of the GPU's memory traffic.
+    {"decode.vs_mnn", 30},
+    {"decode.vs_mlc", 30},
+    {"prefill.layer_vs_llamacpp.256", 6},
 };
 
 static void test_given(void)

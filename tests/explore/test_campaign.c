@@ -452,6 +452,33 @@ static void test_evaluated(void)
     space_close(s);
 }
 
+// A game is a key of the SoC like any other: its metrics are there when it is.
+static void test_game_metrics(void)
+{
+    struct space *s =
+        space_of("machine = \"soc:sd8gen3\"; model = \"qwen2-1.5b\"; prompt = 32; gen = 3;\n"
+                 "policies = ({name = \"gpu_only\";}); syncs = ({name = \"poll\";});\n"
+                 "soc = ({key = \"gpu.game.rate\"; values = [0.0, 60.0];});");
+    struct model *m = small_model();
+    struct test_factory f = test_factory();
+    struct campaign r;
+    struct evaluate_context c = {.space = s, .factory = &f.base, .model = m};
+    if (run(s, "exhaustive", 1, 0, &evaluate_worker, &c, &r, NULL) && CHECK_INT(r.count, 2)) {
+        const double *alone = r.row[0].m.value, *game = r.row[1].m.value;
+        CHECK(r.row[0].m.status == METRICS_OK && r.row[1].m.status == METRICS_OK);
+        CHECK(isnan(alone[METRIC_FPS_PREFILL]) && isnan(alone[METRIC_FPS_DECODE]));
+        CHECK(isnan(alone[METRIC_FRAMES_DROPPED]));
+        CHECK(game[METRIC_FPS_PREFILL] < 10); // the prefill is enqueued at once
+        CHECK(game[METRIC_FPS_DECODE] > 10 && game[METRIC_FPS_DECODE] < 75);
+        CHECK(game[METRIC_FRAMES_DROPPED] > 0);
+        CHECK(game[METRIC_TPOT] > alone[METRIC_TPOT]);
+        CHECK(game[METRIC_PREDICTED_DECODE] == alone[METRIC_PREDICTED_DECODE]);
+        campaign_fini(&r);
+    }
+    space_close(s);
+    model_close(m);
+}
+
 static void test_infeasible_machine(void)
 {
     // Without flag words poll and its kin are not offered; driver still is.
@@ -492,4 +519,4 @@ static void test_infeasible_machine(void)
 TESTS(explore_campaign, T(test_workers_do_not_matter), T(test_budget_and_null),
       T(test_adaptive_searcher), T(test_crash_isolation), T(test_infeasible_and_csv), T(test_stop),
       T(test_killed_loses_nothing), T(test_disk_full), T(test_bad_tables), T(test_evaluated),
-      T(test_infeasible_machine))
+      T(test_game_metrics), T(test_infeasible_machine))

@@ -117,6 +117,46 @@ static void test_kinds(void)
     world_fini(&w);
 }
 
+// With plan_sync the plan is that of another scheme, and only the waiting differs.
+static void test_plan_sync(void)
+{
+    struct world w;
+    struct experiments *x = experiments_of(
+        DEFAULTS
+        "experiment = (\n"
+        "{ id = \"fast\"; unit = \"-\"; kind = \"strategy\"; operator = \"q\"; n = [1, 70]; },\n"
+        "{ id = \"driver\"; unit = \"-\"; kind = \"strategy\"; operator = \"q\"; n = [1, 70]; "
+        "sync = \"driver\"; },\n"
+        "{ id = \"same\"; unit = \"-\"; kind = \"strategy\"; operator = \"q\"; n = [1, 70]; "
+        "sync = \"driver\"; plan_sync = \"queue_order\"; },\n"
+        "{ id = \"t.fast\"; unit = \"ms\"; kind = \"session\"; metric = \"ttft_ms\"; },\n"
+        "{ id = \"t.driver\"; unit = \"ms\"; kind = \"session\"; metric = \"ttft_ms\"; "
+        "sync = \"driver\"; },\n"
+        "{ id = \"t.same\"; unit = \"ms\"; kind = \"session\"; metric = \"ttft_ms\"; "
+        "sync = \"driver\"; plan_sync = \"queue_order\"; },\n"
+        "{ id = \"cycle\"; unit = \"x\"; kind = \"session\"; metric = \"ttft_ms\"; gen = 1; "
+        "set = [\"detail=cycle\"]; over = { set = []; }; },\n"
+        "{ id = \"alone\"; unit = \"-\"; kind = \"strategy\"; operator = \"q\"; n = [64]; profile "
+        "= "
+        "\"isolated\"; policy = \"npu_only\"; } );");
+    if (!x)
+        return;
+    world_init(&w);
+    struct err e = {0};
+    struct prediction fast, driver;
+    experiments_predict(x, experiments_find(x, "fast", &e), &w.base, &fast, &e);
+    experiments_predict(x, experiments_find(x, "driver", &e), &w.base, &driver, &e);
+    CHECK(strcmp(fast.text, driver.text) != 0);
+    text_is(x, "same", &w, fast.text);
+    text_is(x, "alone", &w, "npu-only");
+    double same = predicted(x, "t.same", &w);
+    CHECK(same > predicted(x, "t.fast", &w));
+    CHECK(same != predicted(x, "t.driver", &w));
+    CHECK_NEAR(predicted(x, "cycle", &w), 1, 0.1);
+    experiments_close(x);
+    world_fini(&w);
+}
+
 // A machine is opened once for all experiments that agree on it, and forgotten on demand.
 static void test_sharing(void)
 {
@@ -129,7 +169,7 @@ static void test_sharing(void)
     predicted(x, "rate", &w);
     predicted(x, "one", &w);
     predicted(x, "gpu", &w);
-    CHECK_INT(w.opened, 1);
+    CHECK_INT(w.opened, 2); // and once more, to profile on
     w.set[w.n_set++] = "npu.arch.stall=900 ns";
     CHECK_NEAR(predicted(x, "ttft", &w), first, 0); // kept
     experiments_forget(x);
@@ -255,6 +295,7 @@ static void test_bad_files(void)
     bad("defaults = { sok = \"a\"; };", 1, "did you mean 'soc'?");
     bad("defaults = { policy = \"hetero\"; };", 1, "hetero");
     bad("defaults = { sync = \"drive\"; };", 1, "driver");
+    bad("defaults = { plan_sync = \"drive\"; };", 1, "driver");
     bad(ONE("unit = \"us\";"), 3, "needs a kind");
     bad(ONE("unit = \"us\"; kind = 3;"), 3, "unknown kind \"3\"");
     bad(ONE("unit = \"us\"; kind = \"operatr\";"), 3, "did you mean \"operator\"?");
@@ -336,5 +377,5 @@ static void test_refused(void)
     refused("unit = \"-\"; kind = \"strategy\"; operator = \"attn\"; n = [1];", "no matmul");
 }
 
-TESTS(explore_experiment, T(test_kinds), T(test_sharing), T(test_independent),
+TESTS(explore_experiment, T(test_kinds), T(test_plan_sync), T(test_sharing), T(test_independent),
       T(test_smooth_in_prompt), T(test_sensible_in_model), T(test_bad_files), T(test_refused))

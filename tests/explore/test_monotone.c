@@ -4,21 +4,22 @@
 // publication, with fast and with driver synchronisation.
 //
 // Tolerance: the solver decides operator by operator from a cost table that describes operators
-// alone. A better part may tip a choice that costs something again: with a cheap restart of the
-// GPU's queue it cuts the small kv matmul in decode too, and two hand-overs more per layer cost 3
-// %.
+// alone, in whole tiles and eighths of the rows. A better part may tip a choice that costs
+// something again.
 #include "tests/explore/world.h"
 
-static const double TOLERANCE = 0.04; // the largest seen is the 3.3 % above
+static const double TOLERANCE = 0.02; // the largest seen is 1.5 %
 
 static const struct {
     const char *set;
     bool idle; // may change nothing for this SoC and model
 } better[] = {
-    {"dram.transfer_rate=9.6 GHz", false},
-    {"dram.efficiency=97 %", false},
+    {"dram.timing.transfer_rate=9.6 GHz", false},
+    {"dram.timing.channels=8", false},
+    {"dram.fabric=40 ns", false},
+    {"dram.timing.rcd=10 ns", true}, // rows are long: little waits for them
     {"gpu.gemm=1.5 TFLOP/s", false},
-    {"gpu.gemv=450 GFLOP/s", false},
+    {"gpu.gemv=450 GFLOP/s", true}, // decode is limited by the memory
     {"gpu.queue.outstanding=150", false},
     {"gpu.queue.finish=100 us", false},
     {"gpu.queue.restart=10 us", false},

@@ -51,7 +51,7 @@ static void test_driver_costs(void)
 #define PLAIN                                                                                      \
     "gpu.slots=64;gpu.wave=64;gpu.tail=0;gpu.gemv=33.554432 GFLOP/s;gpu.gemm=33.554432 GFLOP/s;"   \
     "gpu.gemm_outputs=64;gpu.queue.restart=0 us;gpu.queue.launch=0 us;gpu.queue.wake=0 us;"        \
-    "gpu.queue.ramp=0 us;control.pause=1 ns"
+    "gpu.queue.ramp=0 us;gpu.queue.ramp_clock=50 %;control.pause=1 ns"
 
 static double one(const char *overrides, int rows, int k, int n)
 {

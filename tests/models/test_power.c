@@ -19,7 +19,8 @@ static void test_hand_solved(void)
                                .asleep = {[CORE_BIG] = PS_PER_S / 2},
                                .bytes = 1e10,
                                .n_devices = 2,
-                               .device = {{DEVICE_GPU, PS_PER_S}, {DEVICE_NPU, 0}}};
+                               .device = {{DEVICE_GPU, {PS_PER_S, PS_PER_S, 2 * PS_PER_S}},
+                                          {DEVICE_NPU, {0, 0, 2 * PS_PER_S}}}};
     struct energy e;
     power_energy(&p, &a, &e);
     CHECK_NEAR(e.device[0], 10 + 1, 1e-12);
@@ -28,6 +29,11 @@ static void test_hand_solved(void)
     CHECK_NEAR(e.dram, 1 + 1, 1e-12);
     CHECK_NEAR(e.rest, 2, 1e-12);
     CHECK_NEAR(e.total, 11 + 0.5 + 3.25 + 2 + 2, 1e-12);
+    // The GPU at half the clock and 0.8 of the voltage, 2 of its 10 W leakage.
+    p.gpu_leakage = 2;
+    a.device[0].use = (struct clock_use){0.32 * PS_PER_S, 0.8 * PS_PER_S, 1.6 * PS_PER_S};
+    power_energy(&p, &a, &e);
+    CHECK_NEAR(e.device[0], 8 * 0.32 + 2 * 0.8 + 1 * 0.8, 1e-12);
 }
 
 static double sum(const struct machine *m, const struct energy *e)

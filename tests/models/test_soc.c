@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "engine/profile.h"
 #include "tests/models/soc_util.h"
 
 static const char *const socs[] = {"configs/soc/sd8gen3.cfg", "configs/soc/sd8elite.cfg",
@@ -370,7 +371,65 @@ static void test_isolated_is_not_streamed(void)
     soc_close(m);
 }
 
+// The profiler prepares graphs between its measurements, and meanwhile devices fall asleep: their
+// wake-up must not end up in the streamed times.
+static void test_profile_is_awake(void)
+{
+    struct machine *m = soc_open(SOC_DEFAULT, NULL, false);
+    struct cost_table *t = cost_create();
+    struct profile_request r = {
+        .n = {1}, .n_n = 1, .kv = {16}, .n_kv = 1, .row_parts = 8, .repeats = 1, .max_n = 1};
+    struct err e = {0};
+    CHECK_OK(profile_run(m, soc_llama3_8b(), &r, t, &e), &e);
+    for (int d = 0; d < m->n_devices; d++)
+        for (int rows = 1024; rows <= 4096; rows += 512) {
+            double less = cost_matmul(t, d, 0, 4096, rows - 512, 1);
+            double more = cost_matmul(t, d, 0, 4096, rows, 1);
+            CHECK(less > 0 && more > less);
+        }
+    int npu = soc_index(m, DEVICE_NPU);
+    double whole = soc_streamed(m, npu, soc_matmul(4096, 4096, 1, 0), 50);
+    CHECK_NEAR(cost_matmul(t, npu, 0, 4096, 4096, 1) / PS_PER_US, whole, 0.01 * whole);
+    // Isolated, all of it is there.
+    struct cost_table *alone = cost_create();
+    r.isolated = true;
+    CHECK_OK(profile_run(m, soc_llama3_8b(), &r, alone, &e), &e);
+    double isolated = soc_isolated(m, npu, soc_matmul(4096, 4096, 1, 0));
+    CHECK_NEAR(cost_matmul(alone, npu, 0, 4096, 4096, 1) / PS_PER_US, isolated, 0.01 * isolated);
+    cost_destroy(alone);
+    cost_destroy(t);
+    soc_close(m);
+}
+
+// Sharing an operator costs least where the GPU's queue never runs dry, most with the driver.
+static void test_profile_of_sharing(void)
+{
+    static const char *const scheme[] = {"queue_order", "sleep_poll", "driver"};
+    struct machine *m = soc_open(SOC_DEFAULT, NULL, false);
+    struct err e = {0};
+    double last = -1;
+    for (int i = 0; i < 3; i++) {
+        struct arena a;
+        struct cost_table *t = cost_create();
+        const struct sync_ops *s;
+        const void *options;
+        arena_init(&a);
+        CHECK_OK(sync_parse(scheme[i], &a, &s, &options, &e), &e);
+        CHECK_OK(profile_sync(m, soc_llama3_8b(), s, options, 1, t, &e), &e);
+        double split = cost_overheads(t)->split[soc_index(m, DEVICE_GPU)];
+        test_note("%s: %.1f us", scheme[i], split / PS_PER_US);
+        CHECK(split > last);
+        CHECK(cost_overheads(t)->split[soc_index(m, DEVICE_NPU)] < 0);
+        last = split;
+        cost_destroy(t);
+        arena_fini(&a);
+    }
+    CHECK(last > 400 * (double)PS_PER_US);
+    soc_close(m);
+}
+
 TESTS(models_soc, T(test_all_open_and_run), T(test_same_run_same_digest),
       T(test_thousand_runs_do_not_grow), T(test_reset_with_work_under_way), T(test_strict),
       T(test_dump_reads_back), T(test_sources), T(test_sleeping), T(test_pauses_are_turns),
-      T(test_trace), T(test_buffers), T(test_values), T(test_isolated_is_not_streamed))
+      T(test_trace), T(test_buffers), T(test_values), T(test_profile_is_awake),
+      T(test_profile_of_sharing), T(test_isolated_is_not_streamed))

@@ -121,6 +121,46 @@ static void test_margins(void)
     optimum(96, 1000, 1, "hetero_tensor:margin=100 %", "npu-only, 2 graphs");
 }
 
+// Of cuts that are nearly as good as the best, the simplest ratio.
+static void test_slack(void)
+{
+    struct bench b;
+    gpu_rate = 4, npu_rate = 2.55; // GPU : NPU = 3:5 takes 12.75, 1:1 takes 16, 1:3 takes 15.3
+    bench_open(&b, 128, gpu_time, npu_time);
+    const struct plan_op *po = bench_plan(&b, "hetero_tensor:slack=19 %");
+    if (po)
+        CHECK_INT(bench_cut(po), ROWS * 3 / 8);
+    po = bench_plan(&b, "hetero_tensor:slack=21 %"); // a quarter is simpler than three eighths
+    if (po)
+        CHECK_INT(bench_cut(po), ROWS * 2 / 8);
+    po = bench_plan(&b, "hetero_tensor:slack=26 %"); // and a half simpler than a quarter
+    if (po)
+        CHECK_INT(bench_cut(po), ROWS / 2);
+    bench_close(&b);
+}
+
+// What a chain of shared operators costs counts for one token, once it was measured.
+static void test_chained(void)
+{
+    struct bench b;
+    gpu_rate = npu_rate = 1;
+    bench_open(&b, 1, gpu_time, npu_time);
+    struct cost_overheads *o = cost_overheads(b.cost);
+    o->join[GPU] = o->join[NPU] = ROWS; // two hand-overs cost more than the split saves
+    const struct plan_op *po = bench_plan(&b, "hetero_tensor");
+    if (po)
+        CHECK_STR(bench_strategy(&b, po), "gpu-only");
+    o->split[GPU] = ROWS / 2 * 0.99;
+    po = bench_plan(&b, "hetero_tensor");
+    if (po)
+        CHECK_STR(bench_strategy(&b, po), "weight-centric 1:1");
+    o->split[GPU] = ROWS / 2 * 1.01;
+    po = bench_plan(&b, "hetero_tensor");
+    if (po)
+        CHECK_STR(bench_strategy(&b, po), "gpu-only");
+    bench_close(&b);
+}
+
 // What a hand-over costs decides between a split and one device alone.
 static void test_overheads_are_weighed(void)
 {
@@ -307,7 +347,8 @@ static void test_nothing_is_better_by_brute_force(void)
         CHECK(strategies[i] > 0); // the cases are not all of one kind
 }
 
-TESTS(policies_hetero, T(test_one_device_alone), T(test_the_prediction_adds_up),
-      T(test_every_ratio_by_rows), T(test_by_tokens), T(test_hybrid), T(test_margins),
-      T(test_overheads_are_weighed), T(test_an_empty_table_leaves_it_to_the_flexible_one),
+TESTS(policies_hetero, T(test_slack), T(test_chained), T(test_one_device_alone),
+      T(test_the_prediction_adds_up), T(test_every_ratio_by_rows), T(test_by_tokens),
+      T(test_hybrid), T(test_margins), T(test_overheads_are_weighed),
+      T(test_an_empty_table_leaves_it_to_the_flexible_one),
       T(test_nothing_is_better_by_brute_force))
