@@ -175,5 +175,71 @@ static void test_option_text_round_trip(void)
     arena_fini(&arena);
 }
 
+// --- lists of strings
+
+struct names {
+    struct conf_string_list models;
+};
+
+static const struct conf_row names_rows[] = {
+    {"models", CONF_STRING_LIST, UNIT_NONE, "[]", 0, 0, NULL, "names",
+     offsetof(struct names, models)},
+};
+
+static struct names names_of(const char *text)
+{
+    struct err e;
+    struct names n = {0};
+    struct conf *c = opened(text);
+    CHECK_OK(conf_read(conf_root(c), "names", names_rows, 1, &n, &arena, &e), &e);
+    conf_close(c);
+    return n;
+}
+
+static void test_string_lists(void)
+{
+    char buf[64];
+    struct err e;
+    struct names n = names_of("");
+    CHECK_INT(n.models.n, 0);
+    uint64_t none = conf_digest(0, names_rows, 1, &n);
+    n = names_of("models = [];");
+    CHECK_INT(n.models.n, 0);
+    n = names_of("models = \"one\";"); // a list of one
+    CHECK_INT(n.models.n, 1);
+    CHECK_STR(n.models.v[0], "one");
+    uint64_t one = conf_digest(0, names_rows, 1, &n);
+    CHECK(one != none);
+    n = names_of("models = [\"one\"];");
+    CHECK(conf_digest(0, names_rows, 1, &n) == one);
+    n = names_of("models = [\"a b\", \"c\"];");
+    CHECK_INT(n.models.n, 2);
+    CHECK_STR(n.models.v[1], "c");
+    const char *text = conf_value_text(&names_rows[0], &n, buf, sizeof buf);
+    CHECK_STR(text, "[\"a b\",c]");
+    char option[80];
+    struct names back = {0};
+    snprintf(option, sizeof option, "models=%s", text); // what is printed reads back
+    CHECK_OK(conf_read_text(option, "names", names_rows, 1, &back, &arena, &e), &e);
+    CHECK_INT(back.models.n, 2);
+    CHECK_STR(back.models.v[0], "a b");
+    struct conf *c = opened("\nmodels = [1, 2];");
+    CHECK(conf_read(conf_root(c), "names", names_rows, 1, &n, &arena, &e) < 0);
+    CHECK_INT(e.line, 2);
+    CHECK_HAS(e.msg, "expected a list such as [\"a\", \"b\"], found 1");
+    conf_close(c);
+    c = opened("models = 3;");
+    CHECK(conf_read(conf_root(c), "names", names_rows, 1, &n, &arena, &e) < 0);
+    CHECK_HAS(e.msg, "found 3");
+    conf_close(c);
+    char many[400] = "models = [\"0\"";
+    for (int i = 1; i < 33; i++)
+        strcat(many, ", \"x\"");
+    c = opened(strcat(many, "];"));
+    CHECK(conf_read(conf_root(c), "names", names_rows, 1, &n, &arena, &e) < 0);
+    CHECK_HAS(e.msg, "more than 32 elements");
+    conf_close(c);
+}
+
 TESTS(base_conf_text, T(test_overrides), T(test_override_errors), T(test_options_text),
-      T(test_option_text_round_trip))
+      T(test_option_text_round_trip), T(test_string_lists))

@@ -207,6 +207,7 @@ static void try_row(const struct conf_row *row, struct request *q, struct arena 
         try_option(row, "[65536,1,128,32]", q, a);
         break;
     case CONF_STRING:
+    case CONF_STRING_LIST:
     case CONF_GROUP:
         CHECK(0); // no policy has one so far: say here what its limits are
     }

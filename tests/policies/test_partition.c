@@ -170,6 +170,49 @@ static void test_online_graphs_are_prepared_online(void)
     bench_close(&b);
 }
 
+// The operand order of the NPU's graphs: the better one by the table, or the one that was asked
+// for, which needs no table; a device that knows one order only keeps it.
+static double prefers_stationary(int m, int n, enum operand_order o)
+{
+    return (o == ORDER_WEIGHT_STATIONARY ? 0.5 : 1.0) * m * n;
+}
+
+static void order_is(const char *policy, time_fn *npu, uint32_t orders, enum operand_order want)
+{
+    struct bench b;
+    bench_open(&b, 128, npu ? same : NULL, npu);
+    b.d.device[NPU].orders = orders;
+    const struct plan_op *po = bench_plan(&b, policy);
+    int seen = 0;
+    for (int i = 0; po && i < po->n_shards; i++)
+        if (po->shard[i].device == NPU) {
+            if (!CHECK_INT(po->shard[i].order, want))
+                test_note("%s", policy);
+            seen++;
+        }
+    CHECK(seen > 0);
+    bench_close(&b);
+}
+
+static void test_orders(void)
+{
+    static const char *const policy[] = {"layer",   "weight_centric", "activation_centric",
+                                         "hybrid",  "padding",        "pipe",
+                                         "chunked", "online_prepare", "hetero_tensor"};
+    for (size_t i = 0; i < sizeof policy / sizeof policy[0]; i++) {
+        char spec[64];
+        order_is(policy[i], prefers_stationary, 3, ORDER_WEIGHT_STATIONARY);
+        order_is(policy[i], prefers_stationary, 1, ORDER_WEIGHT_STREAMED);
+        snprintf(spec, sizeof spec, "%s:order=streamed", policy[i]);
+        order_is(spec, prefers_stationary, 3, ORDER_WEIGHT_STREAMED);
+        snprintf(spec, sizeof spec, "%s:order=stationary", policy[i]);
+        order_is(spec, same, 3, ORDER_WEIGHT_STATIONARY);
+        order_is(spec, same, 1, ORDER_WEIGHT_STREAMED);
+    }
+    order_is("layer:order=stationary", NULL, 3, ORDER_WEIGHT_STATIONARY);
+    order_is("online_prepare:order=stationary", NULL, 3, ORDER_WEIGHT_STATIONARY);
+}
+
 static void refuses(int n, const char *policy, const char *says)
 {
     struct bench b;
@@ -198,4 +241,4 @@ static void test_refusals(void)
 
 TESTS(policies_partition, T(test_whole_placements), T(test_covers), T(test_shares),
       T(test_what_is_no_matmul_is_on_the_flexible_device), T(test_chunks),
-      T(test_online_graphs_are_prepared_online), T(test_refusals))
+      T(test_online_graphs_are_prepared_online), T(test_orders), T(test_refusals))
