@@ -115,6 +115,18 @@ double dram_drain_rate(const struct dram_port *port)
 
 // --- flow level
 
+// bytes/s of a transfer that has the memory to itself. Writes that all fit among the posted ones
+// wait for nobody and delay nobody.
+static double alone(const struct dram_transfer *t)
+{
+    const struct dram_params *p = &t->port->dram->p;
+    double rate = dram_port_rate(t->port), quick = fmin((double)t->written, (double)p->posted);
+    if (!quick)
+        return rate;
+    double bytes = (double)t->bytes;
+    return bytes / ((bytes - quick) / rate + quick / dram_drain_rate(t->port));
+}
+
 struct user {
     struct dram_transfer *t;
     double want, port; // bytes/s: on average, while it asks
@@ -144,7 +156,7 @@ static double rate_of(const struct user *u, int n, int i, double ceiling)
 static void settle_rates(struct user *u, int n, double ceiling)
 {
     double change = 1;
-    for (int round = 0; round < 50 && change > 1e-6; round++) { // falls from above to a fixed point
+    for (int round = 0; round < 50 && change > 1e-3; round++) { // falls from above to a fixed point
         change = 0;
         for (int i = 0; i < n; i++)
             u[i].asks = fmin(1, u[i].want / u[i].rate);
@@ -167,7 +179,7 @@ static void mix(struct dram *d)
         struct dram_transfer *t = d->port[i] ? d->port[i]->active : NULL;
         if (!t)
             continue;
-        double port = dram_port_rate(t->port), want = fmin(t->rate, port);
+        double port = alone(t), want = fmin(t->rate, port);
         u[n++] = (struct user){.t = t, .want = want, .port = port, .rate = port};
         all += want;
         written += want * (double)t->written / (double)t->bytes;
@@ -197,7 +209,7 @@ static void on_flow(struct sim *s, struct sim_flow *f)
 static void start_flow(struct dram_port *port, struct dram_transfer *t)
 {
     assert(!port->active);
-    double limit = fmin(t->rate, dram_port_rate(port));
+    double limit = fmin(t->rate, alone(t));
     port->active = t;
     sim_flow_start(&port->dram->share, &t->flow, port->client, (double)t->bytes, limit,
                    (double)port->window, on_flow);
