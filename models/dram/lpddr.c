@@ -345,7 +345,11 @@ static int64_t prepare(struct channel *c, int64_t now)
                 precharge(c, bank, now);
                 b->conflict = true;
             }
-            int64_t at = c->row[bank] != NO_ROW ? b->pre_ready : b->act_ready;
+            int64_t at = b->act_ready;
+            if (c->row[bank] != NO_ROW) {
+                c->planned |= UINT64_C(1) << bank;
+                at = b->pre_ready + c->owner->p.rp;
+            }
             if (at > now)
                 wake = at < wake ? at : wake;
             else
@@ -370,10 +374,24 @@ static int64_t prepare(struct channel *c, int64_t now)
     return wake;
 }
 
+// Precharges that the last decision foresaw and nothing has changed since: they were issued when
+// their time came, without an event of their own.
+static void issue_planned(struct channel *c, int64_t now)
+{
+    for (; c->planned; c->planned &= c->planned - 1) {
+        int bank = __builtin_ctzll(c->planned);
+        if (c->bank[bank].pre_ready < now) {
+            precharge(c, bank, c->bank[bank].pre_ready);
+            c->bank[bank].conflict = true;
+        }
+    }
+}
+
 static void decide(struct sim *s, struct sim_settle *settle)
 {
     struct channel *c = SIM_OWNER(settle, struct channel, settle);
     int64_t now = sim_now(s), when;
+    issue_planned(c, now);
     refresh_due(c, now);
     for (;;) {
         choose_direction(c);

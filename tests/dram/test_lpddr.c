@@ -54,7 +54,7 @@ static double run(const struct lpddr_params *p, int outstanding, int64_t request
 // the reads decides how often they meet in a bank: the mean over some places counts.
 static void test_efficiency(void)
 {
-    enum { PLACES = 8 };
+    enum { PLACES = 4 };
     static const double writes[] = {0, 0.1, 0.25, 0.5, 1};
     for (int i = 0; i < LPDDR_SOCS; i++) {
         struct lpddr_params p = example(i);
@@ -66,7 +66,7 @@ static void test_efficiency(void)
                 uint64_t bank = (uint64_t)(p.row * p.groups * p.channels);
                 writes_at = (UINT64_C(1) << 32) + bank * (uint64_t)(place % 4) +
                             (uint64_t)(p.channels * 256 * (place / 4));
-                sum += run(&p, (int)out, 2048 * p.channels, 1024, 1024, writes[k], NULL, NULL);
+                sum += run(&p, (int)out, 1024 * p.channels, 1024, 1024, writes[k], NULL, NULL);
             }
             double got = sum / places / lpddr_peak(&p), want = lpddr_efficiency(&p, writes[k]);
             test_note(
