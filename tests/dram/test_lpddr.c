@@ -78,6 +78,22 @@ static void test_efficiency(void)
     }
 }
 
+// Refreshes of single banks are hidden behind work for others.
+static void test_per_bank(void)
+{
+    static const double writes[] = {0, 0.25, 0.5, 1};
+    struct lpddr_params p = example(0);
+    p.per_bank = true;
+    p.rfc = 140000; // JESD209-5B table 236
+    writes_at = UINT64_C(1) << 32;
+    for (int k = 0; k < 4; k++) {
+        double got = run(&p, 256, 8192, 1024, 1024, writes[k], NULL, NULL) / lpddr_peak(&p);
+        test_note("%.0f %% writes: %.4f of the peak, closed form %.4f", writes[k] * 100, got,
+                  lpddr_efficiency(&p, writes[k]));
+        CHECK_NEAR(got, lpddr_efficiency(&p, writes[k]), 0.03);
+    }
+}
+
 // 64 B anywhere: every access needs an activate, of which tFAW allows four. The refreshes take
 // their share: with the rows closed anyway, tRFC and the precharge of what is open.
 static void test_random(void)
@@ -392,6 +408,10 @@ static void test_options(void)
     REFUSED(rl, 1000, "wl");
     REFUSED(rfc, p.refi, "two refreshes");
     REFUSED(low, p.high, "less than high");
+    q = p; // a single bank without groups is a memory too
+    q.banks = q.groups = 1;
+    q.ccd_l = 0;
+    CHECK(run(&q, 64, 500, 256, 256, 0.5, NULL, NULL) > 0);
 
     struct arena a;
     struct err e = {0};
@@ -400,6 +420,6 @@ static void test_options(void)
     arena_fini(&a);
 }
 
-TESTS(dram_lpddr, T(test_options), T(test_map), T(test_efficiency), T(test_random),
-      T(test_same_bank), T(test_streams), T(test_one_group), T(test_idle_latency),
+TESTS(dram_lpddr, T(test_options), T(test_map), T(test_efficiency), T(test_per_bank),
+      T(test_random), T(test_same_bank), T(test_streams), T(test_one_group), T(test_idle_latency),
       T(test_conservation), T(test_starvation), T(test_idle))
