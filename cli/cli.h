@@ -103,8 +103,8 @@ int cli_generate_weights(struct model *m, const char *encoding, uint64_t seed, s
 int cli_whole(struct argp_state *state, const char *option, const char *arg, int min, int max);
 
 // One session by names: parses policy and sync, profiles (a simulated machine on a twin at flow
-// level that computes no values), runs, audits. `q` may carry prompt, sampler and callbacks; machine, policy, sync and cost are
-// filled in.
+// level that computes no values), runs, audits. `q` may carry prompt, sampler and callbacks;
+// machine, policy, sync and cost are filled in.
 struct cli_session {
     struct arena arena;
     struct machine *machine;

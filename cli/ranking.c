@@ -53,7 +53,7 @@ struct text_columns {
 };
 
 // Text of such a column of a row, or its title; NULL past the last one. SoC keys are shown by their
-// last part: "dram.efficiency=80 %; npu.arch.arrays=4" has columns "efficiency" and "arrays".
+// last part: "dram.fabric=80 ns; npu.arch.arrays=4" has columns "fabric" and "arrays".
 static const char *part(const struct campaign_row *q, bool title, int column, char *buf,
                         size_t size)
 {

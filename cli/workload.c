@@ -2,7 +2,15 @@
 // The options of every command that times a model: sim, profile, check.
 #include "cli/cli.h"
 
-enum { KEY_SOC = 3000, KEY_MODEL, KEY_PROMPT, KEY_GEN, KEY_ENCODING, KEY_DETAIL, MOST_TOKENS = 1000000 };
+enum {
+    KEY_SOC = 3000,
+    KEY_MODEL,
+    KEY_PROMPT,
+    KEY_GEN,
+    KEY_ENCODING,
+    KEY_DETAIL,
+    MOST_TOKENS = 1000000
+};
 
 static const struct argp_option options[] = {
     {"soc", KEY_SOC, "NAME", 0, "simulated SoC; the same as --machine soc:NAME", 0},

@@ -33,7 +33,7 @@ struct buffer {
 
 struct device_caps {
     const char *name;   // "gpu", "npu", "cpu"; unique in the machine
-    const char *detail; // what it is: "PoCL pthread-haswell", "sd8gen3 Adreno 750 (flow)"
+    const char *detail; // what it is: "PoCL pthread-haswell", "sd8gen3 Adreno 750"
     enum device_kind kind;
     uint32_t ops;       // bit mask of 1 << op_kind
     bool values;        // computes numbers (false: timing only)

@@ -97,7 +97,7 @@ void plan_print(const struct plan *p, const struct graph *g, const struct machin
         for (int o = 0; o < g->n_ops; o++) {
             const struct plan_op *po = &s->op[o];
             fprintf(f, "  %-10s %-34s", g->op[o].name,
-                    plan_strategy(po, &g->op[o], n, d, what, sizeof what));
+                    plan_strategy(po, &g->op[o], n, d, PLAN_RATIO_PARTS, what, sizeof what));
             for (int j = 0; j < po->n_shards; j++) {
                 fprintf(f, "%s", j ? "," : "");
                 print_shard(&po->shard[j], &g->op[o], n, d, f);
@@ -108,11 +108,11 @@ void plan_print(const struct plan *p, const struct graph *g, const struct machin
 }
 
 // Writes a share as the nearest ratio of small whole numbers, as the paper does (1:1, 3:1, 2:3).
-static void ratio_text(double part, char *buf, size_t size)
+static void ratio_text(double part, int parts, char *buf, size_t size)
 {
     int best_a = 1, best_b = 1;
     double best = 2;
-    for (int sum = 2; sum <= 8; sum++)
+    for (int sum = 2; sum <= parts; sum++)
         for (int a = 1; a < sum; a++) {
             double miss = part - (double)a / sum;
             miss = miss < 0 ? -miss : miss;
@@ -126,7 +126,7 @@ static void ratio_text(double part, char *buf, size_t size)
 }
 
 const char *plan_strategy(const struct plan_op *po, const struct op *op, int n_tokens,
-                          const struct machine_desc *d, char *buf, size_t size)
+                          const struct machine_desc *d, int parts, char *buf, size_t size)
 {
     double work[MACHINE_MAX_DEVICES] = {0}, first = 0, total = 0;
     bool rows = false, padded = false, one = true, dynamic = false;
@@ -149,19 +149,14 @@ const char *plan_strategy(const struct plan_op *po, const struct op *op, int n_t
     bool tokens = false;
     for (int j = 0; j < po->n_shards; j++)
         tokens |= po->shard[j].n1 - po->shard[j].n0 != n;
-    if (one && po->n_shards == 1) {
+    if (one) {
         snprintf(buf, size, "%s-only%s", d->device[po->shard[0].device].name,
                  padded ? ", padded" : "");
         return buf;
     }
-    if (one) {
-        snprintf(buf, size, "%s-only, %d graphs%s", d->device[po->shard[0].device].name,
-                 po->n_shards, padded ? ", padded" : "");
-        return buf;
-    }
     char ratio[24];
     first = d->gpu >= 0 && work[d->gpu] > 0 ? work[d->gpu] : work[po->shard[0].device];
-    ratio_text(first / total, ratio, sizeof ratio);
+    ratio_text(first / total, parts, ratio, sizeof ratio);
     if (rows && (tokens || padded))
         snprintf(buf, size, "hybrid %s", ratio);
     else if (rows)
@@ -202,8 +197,8 @@ int plan_diff(const struct plan *a, const struct plan *b, const struct graph *g,
             n++;
             int nx = a->step[i].n1 - a->step[i].n0, ny = b->step[i].n1 - b->step[i].n0;
             fprintf(f, "step %d %s: %s against %s\n", i, g->op[o].name,
-                    plan_strategy(x, &g->op[o], nx, d, tx, sizeof tx),
-                    plan_strategy(y, &g->op[o], ny, d, ty, sizeof ty));
+                    plan_strategy(x, &g->op[o], nx, d, PLAN_RATIO_PARTS, tx, sizeof tx),
+                    plan_strategy(y, &g->op[o], ny, d, PLAN_RATIO_PARTS, ty, sizeof ty));
         }
     return n;
 }

@@ -59,9 +59,11 @@ uint64_t plan_digest(const struct plan *p);
 // One line per operator: "gate_up  weight-centric  gpu[0:8192] npu[8192:28672] n=256".
 void plan_print(const struct plan *p, const struct graph *g, const struct machine_desc *d, FILE *f);
 // The strategy of one operator: "gpu-only", "npu-only, padded", "weight-centric 2:3",
-// "activation-centric dynamic:256", "hybrid 2:3"; ratios GPU:NPU as the paper writes them.
+// "activation-centric dynamic:256", "hybrid 2:3"; ratios GPU:NPU as the paper writes them, of whole
+// numbers that add up to at most `parts` (PLAN_RATIO_PARTS as plans are printed).
+enum { PLAN_RATIO_PARTS = 8 };
 const char *plan_strategy(const struct plan_op *po, const struct op *op, int n_tokens,
-                          const struct machine_desc *d, char *buf, size_t size);
+                          const struct machine_desc *d, int parts, char *buf, size_t size);
 // One line per difference between two plans of the same graph; returns their number.
 int plan_diff(const struct plan *a, const struct plan *b, const struct graph *g,
               const struct machine_desc *d, FILE *f);

@@ -65,15 +65,14 @@ static void matmul(struct matmul *x, const struct model *model, int64_t m, int64
         .op = &x->op, .model = model, .m1 = (int)m, .n1 = (int)n, .order = order, .graph = -1};
 }
 
-// Pads to the device's standard size and prepares the graph where the device wants one.
+// Prepares the graph where the device wants one: for exactly these tokens, in whole tiles, as
+// whoever profiles one operator would.
 static int ready(struct device *d, struct task *t, struct err *e)
 {
     if (!d->caps.static_graphs)
         return 0;
-    t->n_pad = device_size_for(&d->caps, t->n1);
-    if (!t->n_pad)
-        return err_set(e, ERR_UNSUPPORTED, "device %s has no graph for %d tokens", d->caps.name,
-                       t->n1);
+    int tile = d->caps.tile > 1 ? d->caps.tile : 1;
+    t->n_pad = t->n1 == 1 ? 1 : (t->n1 + tile - 1) / tile * tile;
     struct static_graph g = {t->op, t->m0, t->m1, t->n_pad, t->order};
     return d->ops->prepare(d, &g, &t->graph, e);
 }

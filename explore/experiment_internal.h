@@ -72,6 +72,7 @@ struct experiment {
     // strategy
     const char *operator;
     int profile; // enum operator_profile
+    int64_t ratio_parts;
     // session
     struct conf_string_list metric;
     int form, reduce;

@@ -341,8 +341,8 @@ static int pick(struct experiments *x, const struct experiment *y, int n, char *
     else
         rc = g.q.policy->plan(&graph, &d, g.cost, g.q.policy_options, &plan, e);
     if (rc == 0) {
-        plan_strategy(&plan.step[0].op[op->index], op, plan.step[0].n1 - plan.step[0].n0, &d, text,
-                      size);
+        plan_strategy(&plan.step[0].op[op->index], op, plan.step[0].n1 - plan.step[0].n0, &d,
+                      (int)y->ratio_parts, text, size);
         plan_fini(&plan);
     }
     clear(&g);
@@ -390,6 +390,13 @@ static const struct conf_row strategy_rows[] = {
      .max = 65536,
      .doc = "tokens; the strategy must be the same for all",
      .offset = offsetof(struct experiment, n)},
+    {.name = "ratio_parts",
+     .type = CONF_INT,
+     .fallback = "8",
+     .min = 2,
+     .max = 100,
+     .doc = "ratios are given in whole numbers that add up to at most this",
+     .offset = offsetof(struct experiment, ratio_parts)},
     {.name = "profile",
      .type = CONF_ENUM,
      .fallback = "streamed",
@@ -403,7 +410,7 @@ const struct experiment_kind kind_strategy = {
     .name = "strategy",
     .doc = "what the policy picks for one matmul, as plans are printed",
     .rows = strategy_rows,
-    .n_rows = 3,
+    .n_rows = sizeof strategy_rows / sizeof strategy_rows[0],
     .runs = true,
     .dimension = strategy_dimension,
     .predict = strategy_predict,

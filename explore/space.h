@@ -8,7 +8,7 @@
 //     objectives = ["ttft_ms", "tpot_ms", "energy_j"];
 //     policies = ( {name = "gpu_only";}, {name = "hetero_tensor"; parts = [4, 8]; margin = "5 %";}
 //     ); syncs = ( {name = "poll";}, {name = "sleep_poll"; margin = ["50 us", "100 us"];} ); soc =
-//     ( {key = "dram.efficiency"; values = ["80 %", "90 %"];} );
+//     ( {key = "dram.timing.channels"; values = [2, 4];} );
 //
 // An option written as an array is a parameter with those choices, as a scalar it is fixed; an
 // option that is a list itself takes `[..]` when fixed and `( [..], [..] )` as a parameter. An
@@ -39,7 +39,7 @@ enum space_kind {
 
 struct space_param {
     enum space_kind kind;
-    const char *name; // "dram.efficiency", "policy", "hetero_tensor.parts", "sync", ..
+    const char *name; // "dram.timing.channels", "policy", "hetero_tensor.parts", "sync", ..
     const char *key;  // the option's own name: "parts"
     int owner;        // options: which choice of the policy (or sync) parameter has it
     int n;            // >= 1

@@ -8,22 +8,24 @@
 // access is therefore two BL16 bursts with a gap of one.) A train, the bursts of a request in one
 // row, thus uses every second slot of the bus, and two trains of different groups fill it: they run
 // side by side, one in the even, one in the odd slots. So a train is an arithmetic progression of
-// column commands, known to the picosecond when it starts, and costs one event at its end. The
-// price: a train that has started keeps its slots until its end, at most one row (240 ns).
-// tests/dram/test_lpddr_schedule.c holds this against a controller that decides burst by burst.
+// column commands, known to the picosecond when it starts, and costs one event at its end (and one
+// or two for decisions). The price: a train that has started keeps its slots until its end, at most
+// one row (240 ns). A controller that walks through time command by command gives the same schedule
+// to the picosecond (tests/dram/test_lpddr_schedule.c).
 //
 // Mapping, from the low bits: offset in the interleave unit | channel | bank group | column | bank
 // | row. Consecutive units of a channel go round the groups, so a sequential stream has all groups
 // at work and activates rows while others transfer. Channel and group are XORed with higher bits,
-// the bank with the low bits of the row: strides of powers of two do not fall on one of them.
+// the bank with bits of the row: strides of powers of two do not fall on one of them.
 //
 // Scheduler: FR-FCFS. Of the oldest `window` trains of the direction that has the bus, the one
 // that can start first starts; of several, the oldest. A row stays open until a train of the window
 // needs another row of its bank and none hits the open one; banks that the current direction does
 // not need are opened for the other. Reads go first; writes wait until `high` bytes have gathered
 // (or no read waits), then they are drained to `low`. Neither starves: a train at the head that
-// BYPASS later ones overtook is next; a batch ends after `high` bytes when the other direction
-// waits, and after PATIENCE batches of reads waiting writes are drained even if they are few.
+// BYPASS windows of later ones overtook is next; a batch ends after `high` bytes when the other
+// direction waits, and after PATIENCE batches of reads waiting writes are drained even if they are
+// few.
 //
 // Refresh: all banks every tREFI, never postponed but for the trains that run; or, per_bank, a pair
 // of banks at a time, each pair every tREFI (a REFpb command takes two banks when there are 16). An
@@ -295,48 +297,62 @@ static int64_t window(const struct channel *c, const struct queue *q)
     return n < length(q) ? n : length(q);
 }
 
+// What a window looks like: which entries hit an open row, and which banks they want.
+struct view {
+    uint64_t entry;                // bit i: entry i hits
+    uint64_t hit, miss;            // banks
+    uint8_t oldest[MAX_BANKS + 1]; // entry that misses in a bank; the last takes the hits
+};
+
+static void look(const struct channel *c, const struct queue *q, struct view *v)
+{
+    const struct waiting *w = q->entry + q->begin;
+    uint64_t entry = 0, hit = 0, miss = 0; // collected without branches, which nobody can predict
+    for (int64_t i = window(c, q) - 1; i >= 0; i--) {
+        uint64_t same = c->row[w[i].bank] == w[i].row;
+        entry |= same << i;
+        hit |= same << w[i].bank;
+        miss |= (same ^ 1) << w[i].bank;
+        v->oldest[same ? MAX_BANKS : w[i].bank] = (uint8_t)i;
+    }
+    v->entry = entry;
+    v->hit = hit;
+    v->miss = miss;
+}
+
 // The entry to start next and when it can (SIM_NEVER: none of the window has its row open).
-static int64_t pick(const struct channel *c, int64_t now, int64_t *when)
+static int64_t pick(const struct channel *c, const struct view *v, int64_t now, int64_t *when)
 {
     const struct queue *q = &c->queue[c->drain];
-    int64_t n = window(c, q), best = 0;
+    const struct waiting *w = q->entry + q->begin;
+    int64_t best = 0;
     *when = SIM_NEVER;
-    for (int64_t base = 0; base<n && * when> now; base += 64) {
-        const struct waiting *w = q->entry + q->begin + base;
-        int64_t m = n - base < 64 ? n - base : 64;
-        uint64_t hit = 0; // by entry; collected without branches
-        for (int64_t i = 0; i < m; i++)
-            hit |= (uint64_t)(c->row[w[i].bank] == w[i].row) << i;
-        for (; hit && *when > now; hit &= hit - 1) {
-            int i = __builtin_ctzll(hit);
-            int64_t at = column_ready(c, w[i].train, now);
-            if (at < *when) {
-                best = base + i;
-                *when = at;
-            }
+    for (uint64_t hit = v->entry; hit && *when > now; hit &= hit - 1) {
+        int i = __builtin_ctzll(hit);
+        int64_t at = column_ready(c, w[i].train, now);
+        if (at < *when) {
+            best = i;
+            *when = at;
         }
     }
     return best;
 }
 
-// Opens rows for the trains of both windows, the current direction's first. Returns when there is
-// something to do again.
-static int64_t prepare(struct channel *c, int64_t now)
+// Opens rows for the trains of both windows, the current direction's first, of which `v` is the
+// view. Returns when there is something to do again.
+static int64_t prepare(struct channel *c, struct view *v, int64_t now)
 {
     uint64_t taken = 0; // banks that have their next row
     int64_t wake = SIM_NEVER;
     for (int pass = 0; pass < 2; pass++) {
         const struct queue *q = &c->queue[c->drain ^ pass];
         const struct waiting *w = q->entry + q->begin;
-        int64_t n = window(c, q);
-        uint64_t hit = 0, miss = 0;    // by bank
-        int64_t oldest[MAX_BANKS + 1]; // entry that misses in a bank; the last takes the hits
-        for (int64_t i = n - 1; i >= 0; i--) {
-            bool same = c->row[w[i].bank] == w[i].row;
-            hit |= (uint64_t)same << w[i].bank;
-            miss |= (uint64_t)!same << w[i].bank;
-            oldest[same ? MAX_BANKS : w[i].bank] = i;
-        }
+        if (pass && !length(q))
+            break;
+        if (pass)
+            look(c, q, v);
+        const uint64_t hit = v->hit, miss = v->miss;
+        const uint8_t *oldest = v->oldest;
         uint64_t ready = 0; // may be activated but for the limits of the channel
         for (uint64_t todo = miss & ~hit & ~taken; todo; todo &= todo - 1) {
             int bank = __builtin_ctzll(todo);
@@ -345,7 +361,11 @@ static int64_t prepare(struct channel *c, int64_t now)
                 precharge(c, bank, now);
                 b->conflict = true;
             }
-            int64_t at = c->row[bank] != NO_ROW ? b->pre_ready : b->act_ready;
+            int64_t at = b->act_ready;
+            if (c->row[bank] != NO_ROW) {
+                c->planned |= UINT64_C(1) << bank;
+                at = b->pre_ready + c->owner->p.rp;
+            }
             if (at > now)
                 wake = at < wake ? at : wake;
             else
@@ -370,14 +390,30 @@ static int64_t prepare(struct channel *c, int64_t now)
     return wake;
 }
 
+// Precharges that the last decision foresaw and nothing has changed since: they were issued when
+// their time came, without an event of their own.
+static void issue_planned(struct channel *c, int64_t now)
+{
+    for (; c->planned; c->planned &= c->planned - 1) {
+        int bank = __builtin_ctzll(c->planned);
+        if (c->bank[bank].pre_ready < now) {
+            precharge(c, bank, c->bank[bank].pre_ready);
+            c->bank[bank].conflict = true;
+        }
+    }
+}
+
 static void decide(struct sim *s, struct sim_settle *settle)
 {
     struct channel *c = SIM_OWNER(settle, struct channel, settle);
     int64_t now = sim_now(s), when;
+    struct view v;
+    issue_planned(c, now);
     refresh_due(c, now);
     for (;;) {
         choose_direction(c);
-        int64_t i = pick(c, now, &when);
+        look(c, &c->queue[c->drain], &v);
+        int64_t i = pick(c, &v, now, &when);
         if (when > now)
             break;
         start(c, i, now);
@@ -386,7 +422,7 @@ static void decide(struct sim *s, struct sim_settle *settle)
         sim_cancel(s, &c->wake);
         return;
     }
-    int64_t wake = prepare(c, now);
+    int64_t wake = prepare(c, &v, now);
     wake = when < wake ? when : wake;
     wake = c->due < wake ? c->due : wake;
     if (!sim_pending(&c->wake) || c->wake.time != wake)

@@ -51,7 +51,7 @@ struct lpddr_request;
 typedef void lpddr_done_fn(struct sim *s, struct lpddr_request *r);
 
 struct lpddr_request {
-    uint64_t address; // bytes
+    uint64_t address; // bytes; rows are numbered in 31 bits (2^48 and more bytes)
     int64_t bytes;    // > 0
     bool write;
     int client; // for statistics: 0 .. LPDDR_CLIENTS - 1

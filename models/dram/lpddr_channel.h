@@ -68,6 +68,7 @@ struct channel {
     int64_t activate[4];       // the last four activates
     uint32_t n_activate;
     struct flow flow[2];
+    uint64_t planned; // banks to precharge when they can be, unless something changes before
     int64_t due;      // the next refresh
     int refresh_bank; // of per-bank refresh: the next pair
     int index;

@@ -21,9 +21,17 @@
 //
 // N = 1 runs on the integer path, with a stall of its own.
 //
+// DMA, vector unit and arrays overlap: while the arrays work on one block, the next one comes in,
+// and a panel takes the slowest of the three for all its blocks. What does not overlap is added for
+// every panel: its stationary operand and its first block come in before the first tile can be
+// used, and the results of its last block go out before the DMA engine, which has one queue, gets
+// to the next panel. util_systolic_run.c does the same event by event.
+//
 // Sources: arXiv 2501.14794 sec. 3.2 (arrays, stall, operand order), arXiv 2406.06282 and
 // 2509.23324 (TCM, DMA). Blocks are of equal length (a compiler would not leave a short last one);
-// so more buffer, arrays or bandwidth never make anything slower.
+// so more arrays
+// or bandwidth never make anything slower. More buffer may, by a per cent: it is taken from the
+// room of the stationary operand.
 #include "models/npu/systolic.h"
 
 #include <math.h>

@@ -115,42 +115,58 @@ double dram_drain_rate(const struct dram_port *port)
 
 // --- flow level
 
+// bytes/s of a transfer that has the memory to itself. Writes that all fit among the posted ones
+// wait for nobody and delay nobody.
+static double alone(const struct dram_transfer *t)
+{
+    const struct dram_params *p = &t->port->dram->p;
+    double rate = dram_port_rate(t->port), quick = fmin((double)t->written, (double)p->posted);
+    if (!quick)
+        return rate;
+    double bytes = (double)t->bytes;
+    return bytes / ((bytes - quick) / rate + quick / dram_drain_rate(t->port));
+}
+
 struct user {
-    struct dram_transfer *t;
-    double want, port; // bytes/s: on average, while it asks
-    double rate;       // bytes/s that it gets while it asks
-    double asks;       // share of the time in which it does
+    struct dram_port *port;
+    double rate; // bytes/s that it gets while it asks
+    double asks; // share of the time in which it does
 };
 
 // What user i gets while it asks, the others asking now and then: the mean over who else does.
-// Those who ask share the ceiling as their windows are, for a controller that serves by age.
-static double rate_of(const struct user *u, int n, int i, double ceiling)
+// Those who ask share the ceiling as their windows are, for a controller that serves by age; part[]
+// is what this leaves of their ports, by the set of them.
+static double rate_of(const struct user *u, int n, int i, const double *part)
 {
     double sum = 0;
-    for (unsigned set = 0; set < 1u << n; set++) {
-        double chance = 1, all = 0;
+    for (unsigned set = 1u << i; set < 1u << n; set++) {
+        double chance = part[set];
         if (!(set >> i & 1))
             continue;
-        for (int j = 0; j < n; j++) {
-            bool asks = set >> j & 1;
-            chance *= j == i ? 1 : asks ? u[j].asks : 1 - u[j].asks;
-            all += asks ? u[j].port : 0;
-        }
-        sum += chance * u[i].port * fmin(1, ceiling / all);
+        for (int j = 0; j < n; j++)
+            if (j != i)
+                chance *= set >> j & 1 ? u[j].asks : 1 - u[j].asks;
+        sum += chance;
     }
-    return sum;
+    return sum * u[i].port->alone;
 }
 
 static void settle_rates(struct user *u, int n, double ceiling)
 {
-    double change = 1;
-    for (int round = 0; round < 50 && change > 1e-6; round++) { // falls from above to a fixed point
+    double part[1 << DRAM_USERS], change = 1;
+    for (unsigned set = 1; set < 1u << n; set++) {
+        double all = 0;
+        for (int j = 0; j < n; j++)
+            all += set >> j & 1 ? u[j].port->alone : 0;
+        part[set] = all > ceiling ? ceiling / all : 1;
+    }
+    for (int round = 0; round < 50 && change > 1e-3; round++) { // falls from above to a fixed point
         change = 0;
         for (int i = 0; i < n; i++)
-            u[i].asks = fmin(1, u[i].want / u[i].rate);
+            u[i].asks = u[i].port->want < u[i].rate ? u[i].port->want / u[i].rate : 1;
         for (int i = 0; i < n; i++) {
-            double rate = rate_of(u, n, i, ceiling);
-            change = fmax(change, u[i].rate / rate - 1);
+            double rate = rate_of(u, n, i, part), fell = u[i].rate - rate;
+            change = fell > change * rate ? fell / rate : change;
             u[i].rate = rate;
         }
     }
@@ -160,18 +176,17 @@ static void settle_rates(struct user *u, int n, double ceiling)
 // what each transfer may take of it.
 static void mix(struct dram *d)
 {
-    struct user u[DRAM_PORTS];
+    struct user u[DRAM_USERS];
     int n = 0;
     double all = 0, written = 0, ports = 0;
-    for (int i = 0; i < DRAM_PORTS; i++) {
-        struct dram_transfer *t = d->port[i] ? d->port[i]->active : NULL;
-        if (!t)
+    for (int i = 0; i < DRAM_USERS; i++) {
+        struct dram_port *p = d->port[i];
+        if (!p || !p->active)
             continue;
-        double port = dram_port_rate(t->port), want = fmin(t->rate, port);
-        u[n++] = (struct user){.t = t, .want = want, .port = port, .rate = port};
-        all += want;
-        written += want * (double)t->written / (double)t->bytes;
-        ports += port;
+        u[n++] = (struct user){.port = p, .rate = p->alone};
+        all += p->want;
+        written += p->want * p->writes;
+        ports += p->alone;
     }
     if (!n)
         return;
@@ -179,8 +194,10 @@ static void mix(struct dram *d)
     sim_share_set_capacity(&d->share, ceiling);
     if (n > 1 && ports > ceiling)
         settle_rates(u, n, ceiling);
-    for (int i = 0; i < n; i++)
-        sim_flow_set_limit(&u[i].t->flow, fmin(u[i].want, u[i].rate));
+    for (int i = 0; i < n; i++) {
+        double want = u[i].port->want;
+        sim_flow_set_limit(&u[i].port->active->flow, want < u[i].rate ? want : u[i].rate);
+    }
 }
 
 static void on_flow(struct sim *s, struct sim_flow *f)
@@ -197,9 +214,11 @@ static void on_flow(struct sim *s, struct sim_flow *f)
 static void start_flow(struct dram_port *port, struct dram_transfer *t)
 {
     assert(!port->active);
-    double limit = fmin(t->rate, dram_port_rate(port));
     port->active = t;
-    sim_flow_start(&port->dram->share, &t->flow, port->client, (double)t->bytes, limit,
+    port->alone = alone(t);
+    port->want = t->rate < port->alone ? t->rate : port->alone;
+    port->writes = (double)t->written / (double)t->bytes;
+    sim_flow_start(&port->dram->share, &t->flow, port->client, (double)t->bytes, port->want,
                    (double)port->window, on_flow);
     mix(port->dram);
 }
@@ -374,7 +393,7 @@ void dram_reset(struct dram *d)
     slc_reset(&d->slc);
     place_reset(&d->place);
     d->posted = 0;
-    for (int i = 0; i < DRAM_PORTS; i++)
+    for (int i = 0; i < DRAM_USERS; i++)
         if (d->port[i])
             reset_port(d->port[i]);
 }
@@ -407,7 +426,7 @@ void dram_close(struct dram *d)
 int dram_port_open(struct dram *d, struct dram_port *port, int client, int64_t outstanding,
                    struct err *e)
 {
-    assert(client >= 0 && client < DRAM_PORTS && !d->port[client]);
+    assert(client >= 0 && client < DRAM_USERS && !d->port[client]);
     *port = (struct dram_port){.dram = d, .client = client, .window = outstanding * d->p.line};
     if (d->detail == DRAM_CYCLE) {
         port->pool = calloc((size_t)pool_size(port), sizeof *port->pool);
@@ -432,7 +451,7 @@ void dram_port_close(struct dram_port *port)
 double dram_moved(const struct dram *d)
 {
     double sum = d->detail == DRAM_FLOW ? d->slc.hits : 0;
-    for (int i = 0; i < DRAM_PORTS; i++)
+    for (int i = 0; i < DRAM_USERS; i++)
         sum += d->detail == DRAM_FLOW ? sim_share_moved(&d->share, i)
                : d->port[i]           ? d->port[i]->moved
                                       : 0;

@@ -32,7 +32,7 @@ struct dram_params {
 extern const struct conf_row dram_rows[];
 extern const size_t dram_n_rows;
 
-enum { DRAM_PORTS = 8, DRAM_MIXES = 33 };
+enum { DRAM_USERS = 6, DRAM_MIXES = 33 };
 
 struct dram_port;
 struct dram_transfer;
@@ -63,6 +63,8 @@ struct dram_port {
     double moved;   // bytes, complete; at cycle level
     // Flow level.
     struct dram_transfer *active;
+    double want, alone; // bytes/s: on average, and with the memory to itself
+    double writes;      // share of the bytes
     // Cycle level: transfers not issued completely, requests that are on their way back.
     struct dram_transfer *head, *tail;
     int64_t in_flight, next_issue;
@@ -74,7 +76,7 @@ struct dram {
     struct dram_params p;
     enum dram_detail detail;
     struct sim *sim;
-    struct dram_port *port[DRAM_PORTS];
+    struct dram_port *port[DRAM_USERS];
     struct slc slc;
     struct place place; // where operands lie; kept here because it is one for all initiators
     // Flow level.

@@ -51,7 +51,7 @@ const size_t game_n_rows = sizeof game_rows / sizeof game_rows[0];
 enum { NOTE = 16 }; // kind of its notes in the digest
 enum { ENGINE_RANK = 1 };
 static const uint64_t FRAME = UINT64_C(1) << 40; // address of the frame's data, behind the engine's
-_Static_assert((int)GAME_CLIENT < (int)DRAM_PORTS, "the game needs a port of its own");
+_Static_assert((int)GAME_CLIENT < (int)DRAM_USERS, "the game needs a port of its own");
 
 static struct sim *sim_of(const struct game *g)
 {

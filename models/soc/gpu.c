@@ -51,7 +51,7 @@ static double waves_time(const struct gpu_params *p, double outputs, double k, i
 // by the matrix-vector kernel as it goes, for the matrix-matrix kernel once for all tokens.
 static double product_time(const struct gpu_params *p, double m, double n, double k, bool quantised)
 {
-    double vectors = n * waves_time(p, m, k, p->wave, p->gemv);
+    double vectors = waves_time(p, m * n, k, p->wave, p->gemv);
     double matrix = waves_time(p, m * n, k, p->gemm_outputs, p->gemm);
     return fmin(vectors, matrix + (quantised ? m * k / p->decode : 0));
 }

@@ -71,7 +71,8 @@ static void cost(const struct agent *a, const struct task *t, struct agent_cost 
     struct npu_cost c;
     d->model->matmul(d->params, &s, &c);
     out->compute = c.compute;
-    out->weight = (int64_t)s.weight_bytes; // reloads count as reads of activations
+    bool streamed = s.order == ORDER_WEIGHT_STREAMED; // and so read again for every panel
+    out->weight = (int64_t)(s.weight_bytes * (streamed ? c.panels : 1));
     out->written = (int64_t)c.written;
     out->read = (int64_t)c.bytes - out->weight - out->written;
     out->wake = s.integer ? d->p.wake_integer : 0;

@@ -513,6 +513,11 @@ double machine_soc_dram_bytes(const struct machine *m)
     return dram_moved(&((const struct soc *)m)->dram);
 }
 
+double machine_soc_cached(const struct machine *m)
+{
+    return dram_cached(&((const struct soc *)m)->dram);
+}
+
 uint64_t machine_soc_events(const struct machine *m)
 {
     return sim_fired(((const struct soc *)m)->sim);

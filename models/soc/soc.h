@@ -36,6 +36,7 @@ void machine_soc_peaks(const struct machine *m, struct soc_peaks *out);
 // Slices of every task on tracks named like the devices; NULL: none. Outlives resets.
 void machine_soc_trace(struct machine *m, const struct sim_trace_sink *sink);
 double machine_soc_dram_bytes(const struct machine *m); // moved since the reset, for audits
-uint64_t machine_soc_events(const struct machine *m);   // fired since the reset
+double machine_soc_cached(const struct machine *m);   // bytes of these from the system-level cache
+uint64_t machine_soc_events(const struct machine *m); // fired since the reset
 
 #endif

@@ -3,17 +3,18 @@
 // ratios over the cost table and keeps the one with the least predicted time.
 //
 // Idea: no strategy wins everywhere. For each matmul the candidates are: the flexible partner
-// alone; the NPU alone (one padded size, or several sizes); cut by rows (weight-centric) at every
-// multiple of 1/parts; cut by tokens (activation-centric); both (hybrid); each in the better
-// operand order. The objective is max(T_flexible, T_npu) + T_sync + T_copy against T_flexible
-// alone; T_sync is what the profiler measured for a hand-over under the sync scheme in force.
-// Source: hetero-tensor of HeteroInfer (arXiv 2501.14794) sec. 4.2 and 4.4.
-// Loses: when the table is wrong (contention, throttling); it is greedy per operator, so it cannot
-// see that two neighbours on the NPU would share a hand-over.
+// alone; the NPU alone (one padded size, or several, the last padded); cut by rows (weight-centric)
+// at every multiple of 1/parts; cut by tokens (activation-centric); both (hybrid); each in the
+// better operand order. The objective is max(T_flexible, T_npu) + T_sync + T_copy against
+// T_flexible alone; T_sync is what the profiler measured for a hand-over under the sync scheme in
+// force. Source: hetero-tensor of HeteroInfer (arXiv 2501.14794) sec. 4.2 and 4.4. Loses: when the
+// table is wrong (contention, throttling); it is greedy per operator, so it cannot see that two
+// neighbours on the NPU would share a hand-over.
 #include "policies/partition/util.h"
 
 struct options {
     int partner, order;
+    struct conf_int_list sizes;
     struct balance balance;
     double margin;
 };
@@ -21,6 +22,7 @@ struct options {
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
     ORDER_ROW(struct options),
+    SIZES_ROW(struct options, "[]"),
     BALANCE_PARTS_ROWS(struct options, balance),
     {.name = "margin",
      .type = CONF_REAL,
@@ -57,22 +59,25 @@ static int choose(const struct op *op, int n, const struct machine_desc *d,
 {
     const struct options *o = options;
     const struct device_caps *npu = &d->device[w->npu];
-    struct split cover[2] = {{0}, {0}};
-    bool usable[2];
+    enum { COVERS = 3 };
+    struct split cover[COVERS] = {{0}, {0}, {0}};
+    bool usable[COVERS];
     (void)e;
     *out = split_flexible(op);
     *ps = -1;
-    usable[0] = split_cover_pad(npu, NULL, n, &cover[0]);
-    split_cover_fit(npu, NULL, n, true, &cover[1]);
-    usable[1] = cover[1].covered > 0;
+    usable[0] = split_cover_pad(npu, &o->sizes, n, &cover[0]);
+    usable[1] = split_cover_all(npu, &o->sizes, n, &cover[1]);
+    split_cover_fit(npu, &o->sizes, n, true, &cover[2]);
+    usable[2] = cover[2].covered > 0;
     consider_fixed(op, n, d, c, w, *out, -1, out, ps);
-    for (int i = 0; i < 2; i++) // the NPU alone
+    for (int i = 0; i < COVERS; i++) // the NPU alone
         if (usable[i] && cover[i].covered == n)
             consider_fixed(op, n, d, c, w, cover[i], -1, out, ps);
     double limit = *ps >= 0 ? *ps * (1 - o->margin) : -1;
-    if (usable[1] && cover[1].covered < n) // activation-centric
-        consider_fixed(op, n, d, c, w, cover[1], limit, out, ps);
-    for (int i = 0; i < 2; i++) { // weight-centric and hybrid
+    for (int i = 0; i < COVERS; i++) // activation-centric
+        if (usable[i] && cover[i].covered < n)
+            consider_fixed(op, n, d, c, w, cover[i], limit, out, ps);
+    for (int i = 0; i < COVERS; i++) { // weight-centric and hybrid
         struct split s = cover[i];
         if (!usable[i])
             continue;

@@ -110,6 +110,21 @@ bool split_cover_pad(const struct device_caps *npu, const struct conf_int_list *
     return false;
 }
 
+bool split_cover_all(const struct device_caps *npu, const struct conf_int_list *sizes, int n,
+                     struct split *s)
+{
+    int size[DEVICE_MAX_SIZES], count = allowed(npu, sizes, size), least = 0;
+    split_cover_fit(npu, sizes, n, true, s);
+    for (int i = count - 1; i >= 0; i--)
+        least = size[i] > 1 || n == 1 ? size[i] : least;
+    if (s->covered == n)
+        return true;
+    if (!least || n - s->covered > least || s->n_graphs == SPLIT_MAX_GRAPHS)
+        return false;
+    put(s, least, n - s->covered);
+    return true;
+}
+
 static double npu_time(const struct cost_table *c, int npu, enum operand_order o,
                        const struct op *op, const struct split *s)
 {

@@ -81,6 +81,9 @@ void split_cover_fit(const struct device_caps *npu, const struct conf_int_list *
                      bool several, struct split *s);
 bool split_cover_pad(const struct device_caps *npu, const struct conf_int_list *sizes, int n,
                      struct split *s);
+// Fit with several sizes, and the rest on the smallest one, padded.
+bool split_cover_all(const struct device_caps *npu, const struct conf_int_list *sizes, int n,
+                     struct split *s);
 
 // Predicted time (ps) of each partner's part; -1 when the table does not know a shape. Sets the
 // operand order that w->order asks for.
@@ -147,7 +150,7 @@ enum decode_choice { DECODE_BEST, DECODE_NPU, DECODE_FLEXIBLE };
      .doc = "row cuts are sought in multiples of 1/parts of the rows",                             \
      .offset = offsetof(owner, member.parts)},                                                     \
     {                                                                                              \
-        .name = "slack", .type = CONF_REAL, .unit = UNIT_PERCENT, .fallback = "2 %", .max = 1,     \
+        .name = "slack", .type = CONF_REAL, .unit = UNIT_PERCENT, .fallback = "3 %", .max = 1,     \
         .doc = "of cuts within this of the best, the simplest ratio: fewer distinct graphs",       \
         .offset = offsetof(owner, member.slack)                                                    \
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Every machine of the project, for the contract tests: the host with whatever devices it has, and
-// one simulated machine per file of configs/soc. A new SoC is tested the moment its file exists.
+// one simulated machine per file of configs/soc at flow level, and one at cycle level. A new SoC is
+// tested the moment its file exists.
 #ifndef TESTS_CONTRACT_MACHINES_H
 #define TESTS_CONTRACT_MACHINES_H
 
@@ -14,16 +15,22 @@
 
 #define MACHINES_SMALL_MODEL "data/partita-stories.gguf"
 
-static inline struct machine *machines_soc(const char *path, bool values)
+static inline struct machine *machines_soc_detail(const char *path, const char *detail, bool values)
 {
     struct conf *c;
     struct machine *m = NULL;
     struct err e = {0};
     if (!CHECK_OK(conf_open(path, &c, &e), &e))
         return NULL;
+    CHECK_OK(conf_override(c, "detail", detail, &e), &e);
     CHECK_OK(machine_soc_open(c, values, &m, &e), &e);
     conf_close(c);
     return m;
+}
+
+static inline struct machine *machines_soc(const char *path, bool values)
+{
+    return machines_soc_detail(path, "flow", values);
 }
 
 // text: configuration of the host machine, NULL: defaults.
@@ -58,6 +65,10 @@ static inline void machines_each_soc(bool values, void (*fn)(struct machine *m))
         machines_close(m);
     }
     globfree(&g);
+    struct machine *m = machines_soc_detail("configs/soc/sd8gen3.cfg", "cycle", values);
+    if (m)
+        fn(m);
+    machines_close(m);
 }
 
 // Every machine that computes values: the simulated ones, and the host.

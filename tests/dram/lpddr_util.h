@@ -7,8 +7,10 @@
 #include "base/arena.h"
 #include "models/dram/lpddr_channel.h"
 
-// Core timings in BG mode are the same at every rate; a clock is eight transfers (WCK:CK = 4:1).
-// Latencies are whole clocks.
+// A clock is eight transfers (WCK:CK = 4:1); latencies are whole clocks. Tables of JESD209-5 are
+// cited as public simulators and firmware quote them: core timings and latencies for 6400 MT/s
+// (RL 17, WL 9 clocks) and 7500 MT/s (RL 20, WL 11). At higher rates the core timings are taken to
+// be the same, and the latencies to be the same time, rounded to clocks: guesses.
 #define LPDDR_CORE                                                                                 \
     "banks = 16;"             /* JESD209-5: BG mode, 4 groups of 4; required above 3200 MT/s */    \
     "groups = 4;"             /* same */                                                           \

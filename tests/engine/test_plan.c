@@ -84,8 +84,8 @@ static void test_strategies_have_names(void)
         {"cpu-only", 1, {{CPU, 0, 24, 0, 12, 0, 0}}},
         {"npu-only", 1, {{NPU, 0, 24, 0, 12, 12, 0}}},
         {"npu-only, padded", 1, {{NPU, 0, 24, 0, 12, 16, 0}}},
-        {"npu-only, 2 graphs", 2, {{NPU, 0, 24, 0, 8, 8, 0}, {NPU, 0, 24, 8, 12, 4, 0}}},
-        {"npu-only, 2 graphs, padded", 2, {{NPU, 0, 24, 0, 8, 8, 0}, {NPU, 0, 24, 8, 12, 8, 0}}},
+        {"npu-only", 2, {{NPU, 0, 24, 0, 8, 8, 0}, {NPU, 0, 24, 8, 12, 4, 0}}},
+        {"npu-only, padded", 2, {{NPU, 0, 24, 0, 8, 8, 0}, {NPU, 0, 24, 8, 12, 8, 0}}},
         {"weight-centric 1:2", 2, {{GPU, 0, 8, 0, 12, 0, 0}, {NPU, 8, 24, 0, 12, 12, 0}}},
         {"weight-centric 2:1", 2, {{GPU, 0, 16, 0, 12, 0, 0}, {NPU, 16, 24, 0, 12, 12, 0}}},
         {"weight-centric 2:1", 2, {{NPU, 0, 8, 0, 12, 12, 0}, {GPU, 8, 24, 0, 12, 0, 0}}},
@@ -107,13 +107,14 @@ static void test_strategies_have_names(void)
         struct shard s[4];
         memcpy(s, c[i].s, sizeof s);
         struct plan_op po = {c[i].n, s};
-        CHECK_STR(plan_strategy(&po, &op, 12, &d, buf, sizeof buf), c[i].name);
+        CHECK_STR(plan_strategy(&po, &op, 12, &d, PLAN_RATIO_PARTS, buf, sizeof buf), c[i].name);
     }
     // The head's one token is all of its tokens.
     op.last_only = true;
     struct shard s[] = {{GPU, 0, 8, 11, 12, 0, 0}, {NPU, 8, 24, 11, 12, 1, 0}};
     struct plan_op po = {2, s};
-    CHECK_STR(plan_strategy(&po, &op, 12, &d, buf, sizeof buf), "weight-centric 1:2");
+    CHECK_STR(plan_strategy(&po, &op, 12, &d, PLAN_RATIO_PARTS, buf, sizeof buf),
+              "weight-centric 1:2");
     fake_close(&f->m);
 }
 

@@ -41,7 +41,7 @@ static void test_canonical(void)
 static void test_resolve(void)
 {
     struct space *s = space_of(SMALL_SPACE "soc = ({key = \"npu.arch.arrays\"; values = [4, 8];},\n"
-                                           "{key = \"dram.efficiency\"; values = \"80 %\";});\n");
+                                           "{key = \"dram.fabric\"; values = \"80 ns\";});\n");
     struct search_point p = {{1, 0, 1, 2, 1, 0}};
     struct space_config g;
     struct arena a;
@@ -50,11 +50,11 @@ static void test_resolve(void)
     space_resolve(s, &p, &a, &g);
     CHECK_STR(g.policy, "hetero_tensor:margin=5 %,parts=16");
     CHECK_STR(g.sync, "sleep_poll:margin=50 us");
-    CHECK_STR(g.soc, "npu.arch.arrays=8; dram.efficiency=80 %");
+    CHECK_STR(g.soc, "npu.arch.arrays=8; dram.fabric=80 ns");
     CHECK_INT(g.n_overrides, 2);
-    CHECK_STR(g.override[1], "dram.efficiency=80 %");
+    CHECK_STR(g.override[1], "dram.fabric=80 ns");
     CHECK_STR(g.label, "hetero_tensor:margin=5 %,parts=16 + sleep_poll:margin=50 us, "
-                       "npu.arch.arrays=8; dram.efficiency=80 %");
+                       "npu.arch.arrays=8; dram.fabric=80 ns");
     CHECK_INT(space_count(s), 24);
     arena_fini(&a);
     space_close(s);
@@ -215,7 +215,7 @@ static void test_machine_keys(void)
     } wrong[] = {
         {"soc = ({key = \"npu.arch.arays\";\nvalues = [4];});", "did you mean 'arrays'?", 7},
         {"soc = ({key = \"npu.arch.arrays\"; values = [4, 8, 0];});", "value \"0\"", 6},
-        {"soc = ({key = \"dram.efficiency\"; values = [\"80 %\", \"80 W\"];});", "80 W", 6},
+        {"soc = ({key = \"dram.fabric\"; values = [\"80 ns\", \"80 W\"];});", "80 W", 6},
     };
     struct err e = {0};
     struct space *s =

@@ -4,9 +4,8 @@
 
 // 64 GB/s in all, 40 GB/s for each: numbers for mental arithmetic. No costs but the memory.
 #define PLAIN                                                                                      \
-    "dram.transfer_rate=8 GHz;dram.efficiency=100 %;dram.latency=160 ns;"                          \
-    "gpu.queue.outstanding=100;cpu.queue.outstanding=100;npu.queue.outstanding=100;"               \
-    "gpu.gemv=1000 TFLOP/s;gpu.gemm=1000 TFLOP/s;cpu.gemv=1000 TFLOP/s;cpu.gemm=1000 TFLOP/s;"     \
+    SOC_ROUND_DRAM                                                                                 \
+    ";gpu.gemv=1000 TFLOP/s;gpu.gemm=1000 TFLOP/s;cpu.gemv=1000 TFLOP/s;cpu.gemm=1000 TFLOP/s;"    \
     "gpu.queue.submit=0 us;gpu.queue.restart=0 us;gpu.queue.launch=0 us;gpu.queue.wake=0 us;"      \
     "gpu.queue.ramp=0 us;cpu.queue.submit=0 us;cpu.queue.restart=0 us;cpu.queue.launch=0 us;"      \
     "cpu.queue.wake=0 us"
@@ -30,12 +29,13 @@ static void test_alone_and_together(void)
     double bytes = task_bytes(t);
     int64_t begin = m->ops->now(m);
     soc_until(m, gpu, soc_submit(m, gpu, t));
-    CHECK_NEAR(us_since(m, begin), bytes / 40e9 * 1e6, 1); // its port, to a turn of polling
+    CHECK_NEAR(us_since(m, begin), bytes / 40e9 * 1e6,
+               1.5); // its port, to a turn of polling and the latency
     begin = m->ops->now(m);
     uint64_t a = soc_submit(m, gpu, t), b = soc_submit(m, cpu, t);
     soc_until(m, gpu, a);
     soc_until(m, cpu, b);
-    CHECK_NEAR(us_since(m, begin), bytes / 32e9 * 1e6, 1); // half of the ceiling each
+    CHECK_NEAR(us_since(m, begin), bytes / 32e9 * 1e6, 1.5); // half of the ceiling each
     soc_close(m);
 }
 
@@ -51,11 +51,12 @@ static void test_one_leaves(void)
     soc_submit(m, cpu, small);
     soc_until(m, gpu, a);
     double rest = task_bytes(large) - shared * 32e9;
-    CHECK_NEAR(us_since(m, begin), (shared + rest / 40e9) * 1e6, 1);
+    CHECK_NEAR(us_since(m, begin), (shared + rest / 40e9) * 1e6, 1.5);
     soc_close(m);
 }
 
-// A compute-bound task asks for little and gets it; the other one gets its port, undisturbed.
+// A compute-bound task asks for little and gets it, but in bursts: 9.45 GB/s of 32 while it asks,
+// so for three tenths of the time; in these the other one has 32 GB/s, else the 40 of its port.
 static void test_small_demand_is_met(void)
 {
     // The GPU needs 1 ms: 4096 * 4096 * 2 flop at 33.554432 Gflop/s (tail 0, all slots).
@@ -67,7 +68,8 @@ static void test_small_demand_is_met(void)
     int64_t begin = m->ops->now(m);
     uint64_t a = soc_submit(m, gpu, t), b = soc_submit(m, cpu, t);
     soc_until(m, cpu, b);
-    CHECK_NEAR(us_since(m, begin), task_bytes(t) / 40e9 * 1e6, 1);
+    double asks = task_bytes(t) / 1e-3 / 32e9;
+    CHECK_NEAR(us_since(m, begin), task_bytes(t) / (asks * 32e9 + (1 - asks) * 40e9) * 1e6, 1.5);
     soc_until(m, gpu, a);
     CHECK_NEAR(us_since(m, begin), 1000, 1);
     soc_close(m);
@@ -91,7 +93,9 @@ static void test_conservation(void)
         CHECK_INT((long long)s.tasks, 50);
     }
     CHECK(bytes == machine_soc_dram_bytes(m));
-    CHECK(bytes <= 61.9e9 * (double)m->ops->now(m) / PS_PER_S);
+    struct soc_peaks p;
+    machine_soc_peaks(m, &p);
+    CHECK(bytes <= p.dram_achievable * (double)m->ops->now(m) / PS_PER_S);
     soc_close(m);
 }
 
@@ -100,7 +104,7 @@ static void test_more_bandwidth_is_not_slower(void)
     double last = INFINITY;
     for (int i = 4; i <= 24; i += 4) {
         char text[128];
-        snprintf(text, sizeof text, "dram.transfer_rate=%d GHz;gpu.queue.outstanding=%d", i,
+        snprintf(text, sizeof text, "dram.timing.transfer_rate=%d GHz;gpu.queue.outstanding=%d", i,
                  20 * i);
         struct machine *m = soc_open(SOC_DEFAULT, text, false);
         double t = soc_streamed(m, soc_index(m, DEVICE_GPU), soc_matmul(28672, 4096, 1, 0), 5);

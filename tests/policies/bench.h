@@ -105,7 +105,8 @@ static inline const struct plan_op *bench_plan(struct bench *b, const char *poli
 static inline const char *bench_strategy(const struct bench *b, const struct plan_op *po)
 {
     static char text[64];
-    return plan_strategy(po, graph_find(&b->g, "gate_up"), b->g.n_tokens, &b->d, text, sizeof text);
+    return plan_strategy(po, graph_find(&b->g, "gate_up"), b->g.n_tokens, &b->d, PLAN_RATIO_PARTS,
+                         text, sizeof text);
 }
 
 // First row of the NPU's part, ROWS when it has none.

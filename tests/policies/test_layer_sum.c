@@ -53,7 +53,8 @@ static const char *strategy(const struct bench *b, const char *name)
 {
     static char text[64];
     const struct op *op = graph_find(&b->g, name);
-    return plan_strategy(&b->plan.step[0].op[op->index], op, 256, &b->d, text, sizeof text);
+    return plan_strategy(&b->plan.step[0].op[op->index], op, 256, &b->d, PLAN_RATIO_PARTS, text,
+                         sizeof text);
 }
 
 // What one layer more adds to the prediction, in ms: the head cancels.

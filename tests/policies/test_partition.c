@@ -43,7 +43,7 @@ static void test_whole_placements(void)
     does(100, "layer", "npu-only, padded");
     does(1, "layer:decode=npu", "npu-only");
     does(1, "layer:decode=flexible", "gpu-only");
-    does(300, "layer:decode=flexible", "npu-only, 2 graphs, padded"); // decode is about one token
+    does(300, "layer:decode=flexible", "npu-only, padded"); // decode is about one token
     does(100, "online_prepare", "npu-only, padded");
     does(96, "online_prepare", "npu-only");
 }
