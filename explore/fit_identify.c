@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the rows determine. The slopes at the solution, each column scaled to unit length, are
+// decomposed into singular values. A direction with a value near zero is a common change of several
+// parameters that no row notices: only a combination of them is determined, and its members are
+// named (Belsley, Kuh and Welsch, Regression Diagnostics, 1980). Standard errors come from the same
+// decomposition and from the scatter of the residuals that the fit leaves; without a degree of
+// freedom there is no such scatter, and the tolerances of the rows have to stand in.
+//
+// Parameters and rows fall into blocks that share nothing. A block with as many parameters as rows
+// meets its rows whatever they say, however many degrees of freedom the others leave.
+#include "explore/fit_internal.h"
+
+#include <gsl/gsl_errno.h>
+#include <gsl/gsl_linalg.h>
+#include <math.h>
+#include <stdlib.h>
+
+// Of singular values; of a direction's squared length.
+static const double INVISIBLE = 1e-3, HARDLY_SEEN = 3e-2, MEMBER = 0.05;
+
+struct columns {
+    int n, parameter[FIT_MAX_PARAMETERS]; // that move a row and are inside their bounds
+    double norm[FIT_MAX_PARAMETERS];
+    gsl_matrix *a, *v; // [rows][n]: scaled slopes; [n][n]: directions
+    gsl_vector *s;     // [n] singular values
+};
+
+static int decompose(const struct fit_state *s, struct columns *c)
+{
+    int m = s->p->m, n = c->n;
+    size_t rows = (size_t)(m > n ? m : n), cols = (size_t)n;
+    gsl_vector *work = gsl_vector_alloc(cols);
+    c->a = gsl_matrix_calloc(rows, cols);
+    c->v = gsl_matrix_alloc(cols, cols);
+    c->s = gsl_vector_alloc(cols);
+    int rc = work && c->a && c->v && c->s ? 0 : -1;
+    for (int k = 0; k < n && !rc; k++) {
+        const double *slope = &s->slope[c->parameter[k] * m];
+        double sum = 0;
+        for (int j = 0; j < m; j++)
+            sum += slope[j] * slope[j];
+        c->norm[k] = sqrt(sum);
+        for (int j = 0; j < m; j++)
+            gsl_matrix_set(c->a, (size_t)j, (size_t)k, slope[j] / c->norm[k]);
+    }
+    if (!rc)
+        rc = gsl_linalg_SV_decomp(c->a, c->v, c->s, work) == GSL_SUCCESS ? 0 : -1;
+    gsl_vector_free(work);
+    return rc;
+}
+
+static void release(struct columns *c)
+{
+    gsl_matrix_free(c->a);
+    gsl_matrix_free(c->v);
+    gsl_vector_free(c->s);
+}
+
+// --- directions
+
+struct member {
+    int column;
+    double share; // of the direction, squared
+};
+
+static int by_share(const void *a, const void *b)
+{
+    double x = ((const struct member *)a)->share, y = ((const struct member *)b)->share;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static void describe(const struct columns *c, int k, struct fit_direction *out)
+{
+    struct member member[FIT_MAX_PARAMETERS];
+    double most = 0;
+    for (int i = 0; i < c->n; i++) {
+        double v = gsl_matrix_get(c->v, (size_t)i, (size_t)k);
+        member[i] = (struct member){i, v * v};
+    }
+    qsort(member, (size_t)c->n, sizeof *member, by_share);
+    *out = (struct fit_direction){.seen = gsl_vector_get(c->s, (size_t)k)};
+    for (int i = 0; i < c->n && i < FIT_MEMBERS && member[i].share > MEMBER; i++) {
+        int at = member[i].column;
+        double change = gsl_matrix_get(c->v, (size_t)at, (size_t)k) / c->norm[at];
+        out->parameter[i] = c->parameter[at];
+        out->weight[i] = change;
+        most = fabs(change) > fabs(most) ? change : most;
+        out->n++;
+    }
+    for (int i = 0; i < out->n; i++)
+        out->weight[i] /= most;
+}
+
+// --- blocks
+
+static int find(int *up, int i)
+{
+    while (up[i] != i)
+        i = up[i] = up[up[i]];
+    return i;
+}
+
+// Degrees of freedom of each column's block.
+static void count_freedom(const struct fit_state *s, const struct columns *c,
+                          const struct fit_result *r, int *freedom)
+{
+    int up[FIT_MAX_PARAMETERS], rows[FIT_MAX_PARAMETERS] = {0}, column[FIT_MAX_PARAMETERS] = {0};
+    int m = s->p->m;
+    for (int k = 0; k < c->n; k++) {
+        up[k] = k;
+        column[c->parameter[k]] = k;
+    }
+    for (int j = 0; j < m; j++)
+        for (int k = 0, first = -1; k < c->n; k++)
+            if (s->sees[c->parameter[k] * m + j]) {
+                if (first >= 0)
+                    up[find(up, k)] = find(up, first);
+                first = first < 0 ? k : first;
+            }
+    for (int j = 0; j < m; j++)
+        for (int k = 0; k < c->n; k++)
+            if (s->sees[c->parameter[k] * m + j]) {
+                rows[find(up, k)]++;
+                break;
+            }
+    for (int k = 0; k < c->n; k++)
+        rows[find(up, k)]--;
+    for (int d = 0; d < r->n_directions; d++) // one parameter less
+        if (r->direction[d].seen < INVISIBLE)
+            rows[find(up, column[r->direction[d].parameter[0]])]++;
+    for (int k = 0; k < c->n; k++)
+        freedom[k] = rows[find(up, k)];
+}
+
+// --- estimates
+
+static void find_top(const struct fit_state *s, int i, struct fit_estimate *e)
+{
+    const struct fit_problem *p = s->p;
+    const double *slope = &s->slope[i * p->m];
+    double all = 0, named = 0;
+    for (int j = 0; j < p->m; j++) {
+        all += slope[j] * slope[j];
+        e->n_rows += s->sees[i * p->m + j];
+    }
+    while (e->n_top < FIT_TOP && e->n_top < e->n_rows && named < 0.9 * all) {
+        int best = -1;
+        for (int j = 0; j < p->m; j++) {
+            bool taken = !s->sees[i * p->m + j];
+            for (int t = 0; t < e->n_top; t++)
+                taken |= e->top[t] == j;
+            if (!taken && (best < 0 || fabs(slope[j]) > fabs(slope[best])))
+                best = j;
+        }
+        named += slope[best] * slope[best];
+        e->pull[e->n_top] = slope[best] * p->row[best].tolerance;
+        e->top[e->n_top++] = best;
+    }
+}
+
+static double variance(const struct columns *c, int k)
+{
+    double sum = 0;
+    for (int d = 0; d < c->n; d++) {
+        double q = gsl_matrix_get(c->v, (size_t)k, (size_t)d) /
+                   fmax(gsl_vector_get(c->s, (size_t)d), 1e-9);
+        sum += q * q;
+    }
+    return sum / (c->norm[k] * c->norm[k]);
+}
+
+static void estimate(const struct fit_state *s, const struct columns *c, struct fit_result *r)
+{
+    double threshold = s->p->threshold > 0 ? s->p->threshold : 0.1;
+    double scatter = isnan(r->scatter) ? 1 : r->scatter;
+    int freedom[FIT_MAX_PARAMETERS] = {0};
+    count_freedom(s, c, r, freedom);
+    for (int k = 0; k < c->n; k++) {
+        int i = c->parameter[k];
+        struct fit_estimate *e = &r->estimate[i];
+        double dx = scatter * sqrt(variance(c, k)); // of z
+        if (!s->scale[i].log)
+            dx *= s->scale[i].unit / fabs(s->x[i]);
+        e->error = dx;
+        e->freedom = freedom[k];
+        e->verdict = dx > threshold ? FIT_WEAK : e->freedom <= 0 ? FIT_CALIBRATED : FIT_DETERMINED;
+        find_top(s, i, e);
+    }
+}
+
+// Names the directions that matter: those that no row sees, and those whose members are not
+// determined.
+static void judge_directions(const struct fit_state *s, struct fit_result *r)
+{
+    double threshold = s->p->threshold > 0 ? s->p->threshold : 0.1;
+    int kept = 0;
+    for (int d = 0; d < r->n_directions; d++) {
+        struct fit_direction *at = &r->direction[d];
+        bool invisible = at->seen < INVISIBLE, weak = false;
+        for (int k = 0; k < at->n; k++) {
+            struct fit_estimate *e = &r->estimate[at->parameter[k]];
+            if (at->n > 1 && (invisible || e->error > threshold)) {
+                e->verdict = FIT_TOGETHER;
+                weak = true;
+            }
+        }
+        if (weak)
+            r->direction[kept++] = *at;
+    }
+    r->n_directions = kept;
+}
+
+void fit_identify(struct fit_state *s, struct fit_result *r)
+{
+    const struct fit_problem *p = s->p;
+    struct columns c = {0};
+    for (int i = 0; i < p->n; i++) {
+        struct fit_estimate *e = &r->estimate[i];
+        e->verdict = s->step[i] <= 0 ? FIT_UNMOVED : e->at ? FIT_AT_BOUND : FIT_WEAK;
+        e->error = NAN;
+        if (e->verdict == FIT_WEAK)
+            c.parameter[c.n++] = i;
+        else if (e->verdict == FIT_AT_BOUND)
+            find_top(s, i, e);
+    }
+    r->n_moved = 0;
+    double sum = 0;
+    for (int j = 0; j < p->m; j++) {
+        r->row[j].moved = false;
+        for (int k = 0; k < c.n; k++)
+            r->row[j].moved |= s->sees[c.parameter[k] * p->m + j];
+        r->n_moved += r->row[j].moved;
+        sum += r->row[j].moved ? s->r[j] * s->r[j] : 0;
+    }
+    r->scatter = NAN;
+    r->direction = ARENA_NEWS(&r->arena, (size_t)c.n + 1, struct fit_direction);
+    if (c.n && decompose(s, &c) == 0) {
+        for (int k = 0; k < c.n; k++)
+            if (gsl_vector_get(c.s, (size_t)k) < HARDLY_SEEN)
+                describe(&c, k, &r->direction[r->n_directions++]);
+        r->rank = c.n;
+        for (int d = 0; d < r->n_directions; d++)
+            r->rank -= r->direction[d].seen < INVISIBLE;
+        r->freedom = r->n_moved - r->rank;
+        if (r->freedom > 0)
+            r->scatter = sqrt(sum / r->freedom);
+        estimate(s, &c, r);
+        judge_directions(s, r);
+    }
+    release(&c);
+}
