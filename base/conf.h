@@ -19,19 +19,25 @@
 #include "base/units.h"
 
 enum conf_type {
-    CONF_BOOL,     // bool
-    CONF_INT,      // int64_t; with UNIT_SIZE written "8 MiB", with UNIT_TIME "400 us"
-    CONF_REAL,     // double, in the row's unit
-    CONF_STRING,   // const char *, in the arena
-    CONF_ENUM,     // int: index into `choices` ("a|b|c")
-    CONF_INT_LIST, // struct conf_int_list
-    CONF_GROUP,    // a nested group, read by its owner through conf_child; has no field. A list
-                   // of groups (conf_count, conf_element) is allowed where choices is "list"
+    CONF_BOOL,        // bool
+    CONF_INT,         // int64_t; with UNIT_SIZE written "8 MiB", with UNIT_TIME "400 us"
+    CONF_REAL,        // double, in the row's unit
+    CONF_STRING,      // const char *, in the arena
+    CONF_ENUM,        // int: index into `choices` ("a|b|c")
+    CONF_INT_LIST,    // struct conf_int_list
+    CONF_STRING_LIST, // struct conf_string_list; a single string is a list of one
+    CONF_GROUP,       // a nested group, read by its owner through conf_child; has no field. A list
+                      // of groups (conf_count, conf_element) is allowed where choices is "list"
 };
 
 struct conf_int_list {
     int n;
     int64_t v[32];
+};
+
+struct conf_string_list {
+    int n;
+    const char *v[32]; // in the arena
 };
 
 struct conf_row {

@@ -82,6 +82,7 @@ union conf_field {
     double r;
     const char *s;
     struct conf_int_list list;
+    struct conf_string_list strings;
 };
 
 // Copies choice i of "a|b|c"; returns NULL past the last one.

@@ -90,6 +90,16 @@ static void add_string(struct text *t, const char *s, bool file)
         add(t, s);
 }
 
+static void add_strings(struct text *t, const struct conf_string_list *l, bool file)
+{
+    add(t, "[");
+    for (int i = 0; i < l->n; i++) {
+        add(t, i == 0 ? "" : file ? ", " : ",");
+        add_string(t, l->v[i], file);
+    }
+    add(t, "]");
+}
+
 static void add_value(struct text *t, const struct conf_row *row, const void *values, bool file)
 {
     const void *at = (const char *)values + row->offset;
@@ -113,6 +123,9 @@ static void add_value(struct text *t, const struct conf_row *row, const void *va
         break;
     case CONF_INT_LIST:
         add_list(t, row, at, file);
+        break;
+    case CONF_STRING_LIST:
+        add_strings(t, at, file);
         break;
     case CONF_GROUP:
         break;
@@ -170,8 +183,9 @@ void conf_dump(FILE *f, const struct conf_node *n, const struct conf_row *rows, 
 static void type_text(const struct conf_row *row, char *buf, size_t size)
 {
     static const char *const names[] = {
-        [CONF_BOOL] = "true|false", [CONF_INT] = "integer",       [CONF_REAL] = "number",
-        [CONF_STRING] = "string",   [CONF_INT_LIST] = "integers", [CONF_GROUP] = "group",
+        [CONF_BOOL] = "true|false",     [CONF_INT] = "integer",       [CONF_REAL] = "number",
+        [CONF_STRING] = "string",       [CONF_INT_LIST] = "integers", [CONF_GROUP] = "group",
+        [CONF_STRING_LIST] = "strings",
     };
     bool list = row->type == CONF_INT_LIST;
     if (row->type == CONF_ENUM)
@@ -211,6 +225,7 @@ static uint64_t digest_value(uint64_t d, const struct conf_row *row, const void 
 {
     const void *at = (const char *)values + row->offset;
     const struct conf_int_list *list = at;
+    const struct conf_string_list *strings = at;
     char choice[48] = "";
     const char *s;
     switch (row->type) {
@@ -230,6 +245,11 @@ static uint64_t digest_value(uint64_t d, const struct conf_row *row, const void 
         d = digest_u64(d, (uint64_t)list->n);
         for (int i = 0; i < list->n; i++)
             d = digest_u64(d, (uint64_t)list->v[i]);
+        return d;
+    case CONF_STRING_LIST:
+        d = digest_u64(d, (uint64_t)strings->n);
+        for (int i = 0; i < strings->n; i++)
+            d = digest_str(d, strings->v[i]);
         return d;
     default:
         return d;

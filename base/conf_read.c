@@ -30,6 +30,13 @@ static void store(const struct conf_row *row, const union conf_field *v, void *o
     case CONF_INT_LIST:
         *(struct conf_int_list *)to = v->list;
         break;
+    case CONF_STRING_LIST: {
+        struct conf_string_list *list = to;
+        *list = v->strings;
+        for (int i = 0; i < list->n; i++)
+            list->v[i] = arena_strdup(a, list->v[i]);
+        break;
+    }
     case CONF_GROUP:
         break;
     }

@@ -74,7 +74,7 @@ const char *conf_expected(const struct conf_row *row, char *buf, size_t size)
         [CONF_BOOL] = "true or false", [CONF_INT] = "an integer",
         [CONF_REAL] = "a number",      [CONF_STRING] = "a string in quotes",
         [CONF_ENUM] = "one of",        [CONF_INT_LIST] = "a list such as [1, 2, 3]",
-        [CONF_GROUP] = "a group { }",
+        [CONF_GROUP] = "a group { }",  [CONF_STRING_LIST] = "a list such as [\"a\", \"b\"]",
     };
     bool list = row->type == CONF_INT_LIST;
     if (row->type == CONF_GROUP && row->choices)
@@ -214,6 +214,9 @@ static int parse_scalar(const struct conf_row *row, enum conf_kind kind, const c
     case CONF_STRING:
         out->s = text;
         return 0;
+    case CONF_STRING_LIST:
+        out->strings = (struct conf_string_list){.n = 1, .v = {text}};
+        return 0;
     case CONF_ENUM:
         return parse_choice(row, text, &out->choice, e);
     default:
@@ -251,6 +254,22 @@ static int read_list(const struct conf_row *row, const config_setting_t *s,
         int rc = parse_int(row, text, &out->v[out->n++], e);
         if (rc)
             return rc;
+    }
+    return 0;
+}
+
+static int read_strings(const struct conf_row *row, const config_setting_t *s,
+                        struct conf_string_list *out, struct err *e)
+{
+    *out = (struct conf_string_list){0};
+    for (int i = 0; i < config_setting_length(s); i++) {
+        const config_setting_t *element = config_setting_get_elem(s, (unsigned)i);
+        if (out->n == (int)(sizeof out->v / sizeof out->v[0]))
+            return list_too_long(e);
+        enum conf_kind kind = conf_kind(element);
+        if (!config_setting_get_string(element) || !kind_fits(row, kind))
+            return wrong_type(row, kind, conf_scalar(element, (char[40]){0}, 40), e);
+        out->v[out->n++] = config_setting_get_string(element);
     }
     return 0;
 }
@@ -307,6 +326,8 @@ int conf_read_setting(const struct conf_row *row, const config_setting_t *s, uni
         return check_group(row, s, e);
     if (row->type == CONF_INT_LIST && kind == CONF_KIND_LIST)
         return read_list(row, s, &v->list, e);
+    if (row->type == CONF_STRING_LIST && kind == CONF_KIND_LIST)
+        return read_strings(row, s, &v->strings, e);
     const char *text = conf_scalar(s, buf, sizeof buf);
     if (!text)
         return wrong_type(row, kind, NULL, e);
@@ -317,5 +338,9 @@ int conf_read_default(const struct conf_row *row, union conf_field *v, struct er
 {
     if (row->type == CONF_INT_LIST)
         return parse_list(row, row->fallback, &v->list, e);
+    if (row->type == CONF_STRING_LIST && !strcmp(row->fallback, "[]")) {
+        v->strings = (struct conf_string_list){0};
+        return 0;
+    }
     return parse_scalar(row, CONF_KIND_ANY, row->fallback, v, e);
 }

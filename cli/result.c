@@ -19,6 +19,23 @@ static void device_json(struct json *j, const struct session_device *d)
     json_object_end(j);
 }
 
+static void frames_json(struct json *j, const char *key, const struct session_frames *f)
+{
+    json_object_begin(j, key);
+    json_f64(j, "fps", f->rate);
+    json_i64(j, "shown", (int64_t)f->shown);
+    json_i64(j, "late", (int64_t)f->late);
+    json_i64(j, "dropped", (int64_t)f->dropped);
+    json_object_end(j);
+}
+
+static void frames_print(FILE *f, const char *phase, const struct session_frames *r)
+{
+    fprintf(f, "%s %.1f fps (%llu shown, %llu of them late, %llu dropped)", phase, r->rate,
+            (unsigned long long)r->shown, (unsigned long long)r->late,
+            (unsigned long long)r->dropped);
+}
+
 void cli_result_json(struct json *j, const struct cli_session *s, const struct common *c,
                      const struct session_result *r, const char *text, size_t text_size)
 {
@@ -45,6 +62,17 @@ void cli_result_json(struct json *j, const struct cli_session *s, const struct c
     json_f64(j, "memory_bytes", r->memory_bytes);
     json_f64(j, "predicted_prefill_ms", r->predicted_prefill_ms);
     json_f64(j, "predicted_decode_ms", r->predicted_decode_ms);
+    if (!isnan(r->temperature_c)) {
+        json_f64(j, "temperature_c", r->temperature_c);
+        json_f64(j, "throttled", r->throttled);
+    }
+    if (r->frame_rate > 0) {
+        json_object_begin(j, "game");
+        json_f64(j, "rate", r->frame_rate);
+        frames_json(j, "prefill", &r->frames_prefill);
+        frames_json(j, "decode", &r->frames_decode);
+        json_object_end(j);
+    }
     json_i64(j, "submissions", (int64_t)r->submissions);
     json_i64(j, "joins", (int64_t)r->joins);
     json_array_begin(j, "devices");
@@ -95,6 +123,16 @@ void cli_result_print(FILE *f, const struct cli_session *s, const struct common 
     fprintf(f, "; memory %.1f MB\n", r->memory_bytes / 1e6);
     if (!isnan(r->energy_j))
         fprintf(f, "  energy   %.3f J, %.2f W in prefill\n", r->energy_j, r->power_prefill_w);
+    if (!isnan(r->temperature_c))
+        fprintf(f, "  heat     %.1f degC at most, throttled for %.0f %% of the time\n",
+                r->temperature_c, r->throttled * 100);
+    if (r->frame_rate > 0) {
+        fprintf(f, "  game     wants %g fps; ", r->frame_rate);
+        frames_print(f, "prefill", &r->frames_prefill);
+        if (r->n_gen > 1)
+            frames_print(f, "; decode", &r->frames_decode);
+        fputc('\n', f);
+    }
     fprintf(f, "  busy    ");
     for (int i = 0; i < r->n_devices; i++)
         fprintf(f, " %s %.0f %%", r->device[i].name, r->device[i].utilisation * 100);

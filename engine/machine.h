@@ -15,6 +15,8 @@ struct energy {
     double total;                       // J; NaN where unknown
     double device[MACHINE_MAX_DEVICES]; // J
     double dram, control, rest;         // J: memory, the polling/sleeping control core, static
+    double temperature;                 // degC, the highest; NaN where unknown
+    double throttled;                   // share of the time at lowered clocks because of it
 };
 
 // What somebody else who draws on the machine's GPU got: the frames of a game. All zero where
@@ -22,6 +24,9 @@ struct energy {
 struct frames {
     double rate;             // wanted per second
     uint64_t shown, dropped; // in time or late but shown; not even started for want of a place
+    uint64_t late;           // of those shown: after their period
+    int64_t busy_ps;         // GPU time that they took
+    double bytes;            // memory traffic of their complete kernels
 };
 
 // Classes of CPU cores that the control plane (the executor's thread) may run on.
@@ -54,6 +59,9 @@ struct machine {
     const char *name; // "host", "soc:sd8gen3"
     bool repeatable;  // a virtual clock: equal runs take equal times, one measurement is enough
     bool values;      // devices compute numbers
+    // Whoever measures sets it: from the next reset on nobody else uses the machine and it stays
+    // cool. Real hardware cannot be told; there its owner has to see to it.
+    bool quiet;
     int n_devices;
     struct device *device[MACHINE_MAX_DEVICES];
     int64_t memory; // bytes of DRAM that the engine may use; 0: unknown

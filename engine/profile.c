@@ -390,6 +390,7 @@ int profile_run(struct machine *m, const struct model *model, const struct profi
     struct bench b = {.m = m, .model = model, .r = r, .t = t};
     struct graph g;
     int rc = buffers(&b, e);
+    m->quiet = true; // as of the first reset below
     graph_build(model, 1, 0, &g);
     for (int d = 0; rc == 0 && d < m->n_devices; d++) {
         int n[PROFILE_MAX_N]; // at least DEVICE_MAX_SIZES
@@ -410,6 +411,7 @@ int profile_run(struct machine *m, const struct model *model, const struct profi
     if (rc == 0)
         rc = copies(&b, e);
     free_buffers(&b);
+    m->quiet = false;
     m->ops->reset(m);
     return rc;
 }
@@ -473,6 +475,8 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
                                 .max_n = size};
     struct bench b = {.m = m, .model = model, .r = &r, .t = t};
     struct graph g;
+    m->quiet = true;
+    m->ops->reset(m);
     int rc = buffers(&b, e);
     graph_build(model, 1, 0, &g);
     for (int d = 0; rc == 0 && d < m->n_devices; d++) {
@@ -495,6 +499,7 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
     if (rc == 0 && n > 1)
         rc = contention(&b, n, sync, options, o->together_many, e);
     free_buffers(&b);
+    m->quiet = false;
     m->ops->reset(m);
     return rc < 0 ? rc : 0;
 }

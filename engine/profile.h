@@ -5,6 +5,9 @@
 // The streamed time of an operator is (T(b) - T(a)) / (b - a), where T(r) is the time from the
 // first submission to the end of the wait for r operators in a row: constant costs of submission,
 // wake-up and waiting cancel. On hardware each T is the least of several repetitions.
+//
+// A profile is of a machine that nobody else uses and that is cool (machine.quiet): it is taken
+// once, when an engine is deployed, and not again while somebody plays.
 #ifndef ENGINE_PROFILE_H
 #define ENGINE_PROFILE_H
 

@@ -127,6 +127,25 @@ static double energy_so_far(const struct session_request *q)
     return j.total;
 }
 
+static struct frames frames_so_far(const struct session_request *q)
+{
+    struct frames f;
+    q->machine->ops->frames(q->machine, &f);
+    return f;
+}
+
+static struct session_frames frames_between(const struct frames *a, const struct frames *b,
+                                            int64_t ps)
+{
+    struct session_frames f = {
+        .shown = b->shown - a->shown,
+        .late = b->late - a->late,
+        .dropped = b->dropped - a->dropped,
+    };
+    f.rate = b->rate > 0 && ps > 0 ? (double)f.shown * (double)PS_PER_S / (double)ps : (double)NAN;
+    return f;
+}
+
 static uint64_t logits_digest(const struct run *r)
 {
     const float *l = executor_logits(r->x);
@@ -156,6 +175,8 @@ static void collect(struct run *r, int64_t elapsed, struct session_result *out)
     out->joins = xs->joins;
     out->copied_bytes = (double)xs->map_bytes;
     out->energy_j = j.total;
+    out->temperature_c = j.temperature;
+    out->throttled = j.throttled;
     out->plan_prefill = plan_digest(&r->prefill_plan);
     out->plan_decode = plan_digest(&r->decode_plan);
     out->predicted_prefill_ms =
@@ -181,6 +202,7 @@ static int generate(struct run *r, struct session_result *out, struct err *e)
     executor_clear(r->x);
     int64_t begin = m->ops->now(m), first = 0, end = 0;
     double bytes0 = bytes_so_far(q), energy0 = energy_so_far(q), bytes1 = 0;
+    struct frames frames0 = frames_so_far(q), frames1 = frames0, frames2;
     for (int i = 0; i < q->n_gen; i++) {
         struct program *p = i ? r->decode : r->prefill;
         if (executor_run(r->x, p, i ? &id : q->prompt, i ? n_prompt + i - 1 : 0, e) < 0)
@@ -191,6 +213,7 @@ static int generate(struct run *r, struct session_result *out, struct err *e)
         if (i == 0) {
             first = end;
             bytes1 = bytes_so_far(q);
+            frames1 = frames_so_far(q);
             out->energy_prefill_j = energy_so_far(q) - energy0;
         }
         if (out->tokens)
@@ -201,6 +224,10 @@ static int generate(struct run *r, struct session_result *out, struct err *e)
             break;
     }
     int more = out->n_gen - 1;
+    frames2 = frames_so_far(q);
+    out->frame_rate = frames2.rate;
+    out->frames_prefill = frames_between(&frames0, &frames1, first - begin);
+    out->frames_decode = frames_between(&frames1, &frames2, end - first);
     out->ttft_ms = ms(first - begin);
     out->total_ms = ms(end - begin);
     out->tpot_ms = more ? ms(end - first) / more : (double)NAN;

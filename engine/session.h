@@ -36,6 +36,12 @@ struct session_device {
     double energy_j;    // NaN: unknown
 };
 
+// Frames that a game beside the engine got in one phase.
+struct session_frames {
+    double rate; // shown per second; NaN without a game or without the phase
+    uint64_t shown, late, dropped;
+};
+
 struct session_result {
     int n_prompt, n_gen; // tokens in, tokens out
     int32_t *tokens;     // [n_gen] generated ids; owned by the result; NULL without values
@@ -50,6 +56,10 @@ struct session_result {
     double copied_bytes;              // by map(), for devices that are not coherent
     double memory_bytes;              // weights, buffers, KV cache; what devices hold besides
     double predicted_prefill_ms, predicted_decode_ms; // by the policy's plan; NaN: none
+    double temperature_c;                             // the highest; NaN: unknown
+    double throttled;                                 // share of the time at lowered clocks
+    double frame_rate;                                // that the game wants; 0: there is none
+    struct session_frames frames_prefill, frames_decode;
     uint64_t submissions, joins;
     uint64_t plan_prefill, plan_decode; // digests
     uint64_t logits_digest;             // of the last logits' bytes (0 without values)

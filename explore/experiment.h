@@ -38,11 +38,17 @@ struct prediction {
 };
 
 struct experiments;
+// Reads and checks a file; names of SoCs, models and engines are the world's, so a wrong one is an
+// error of experiments_predict.
 int experiments_open(const char *path, struct experiments **out, struct err *e);
 void experiments_close(struct experiments *x);
 int experiments_count(const struct experiments *x);
 const char *experiments_id(const struct experiments *x, int i);
 const char *experiments_unit(const struct experiments *x, int i);
+// What an error is relative to where the published value is 0, in the unit; 0: not stated.
+double experiments_scale(const struct experiments *x, int i);
+const char *experiments_kind(const struct experiments *x, int i); // "operator", "session", ...
+void experiments_where(const struct experiments *x, int i, const char **file, int *line);
 int experiments_find(const struct experiments *x, const char *id, struct err *e); // negative: none
 
 // Sessions and machines are shared between experiments of one world until experiments_forget.

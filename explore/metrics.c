@@ -18,6 +18,9 @@ const struct metric_row metric_rows[METRIC_COUNT] = {
     [METRIC_PREPARE] = {"prepare_ms", "graph preparation", "ms", false, false},
     [METRIC_PREDICTED_PREFILL] = {"predicted_prefill_ms", "predicted prefill", "ms", false, false},
     [METRIC_PREDICTED_DECODE] = {"predicted_decode_ms", "predicted step", "ms", false, false},
+    [METRIC_FPS_PREFILL] = {"fps_prefill", "game in prefill", "frames/s", false, true},
+    [METRIC_FPS_DECODE] = {"fps_decode", "game in decode", "frames/s", false, true},
+    [METRIC_FRAMES_DROPPED] = {"frames_dropped", "frames dropped", "frames", false, false},
 };
 
 int metric_find(const char *name)
@@ -64,6 +67,11 @@ void metrics_from(struct metrics *m, const struct session_result *r)
     m->value[METRIC_PREPARE] = r->prepare_ms;
     m->value[METRIC_PREDICTED_PREFILL] = r->predicted_prefill_ms;
     m->value[METRIC_PREDICTED_DECODE] = r->predicted_decode_ms;
+    m->value[METRIC_FPS_PREFILL] = r->frames_prefill.rate;
+    m->value[METRIC_FPS_DECODE] = r->frames_decode.rate;
+    if (r->frame_rate > 0)
+        m->value[METRIC_FRAMES_DROPPED] =
+            (double)(r->frames_prefill.dropped + r->frames_decode.dropped);
 }
 
 uint64_t metrics_digest(uint64_t d, const struct metrics *m)

@@ -155,7 +155,8 @@ static void machine_frames(struct machine *m, struct frames *out)
 static void machine_energy(struct machine *m, struct energy *out)
 {
     (void)m;
-    *out = (struct energy){.total = NAN, .dram = NAN, .control = NAN, .rest = NAN};
+    *out =
+        (struct energy){.total = NAN, .dram = NAN, .control = NAN, .rest = NAN, .temperature = NAN};
     for (int i = 0; i < MACHINE_MAX_DEVICES; i++)
         out->device[i] = NAN;
 }

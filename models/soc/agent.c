@@ -12,6 +12,10 @@
 // and for `ramp` from then on computing proceeds at `ramp_clock` of the full speed. This is why an
 // operator profiled alone takes longer than inside a running model.
 //
+// Two more things change how long a task takes: the operating point (clock.c), which stretches
+// computing, and other clients of the device (turn.c), for whose kernels a task at the head waits
+// before it begins.
+//
 // Submitting allocates nothing: slots lie in a ring; a full ring blocks the host, as drivers do.
 // Invariant: stats.bytes equals what the share moved for this agent; busy time is never more than
 // elapsed time, because tasks follow one another.
@@ -58,19 +62,44 @@ static struct agent_slot *head(struct agent *a)
     return &a->slot[a->completed % (uint64_t)a->q.depth];
 }
 
-// Time that takes `ps` at full clock, from now.
-static int64_t at_clock(const struct agent *a, int64_t ps)
+int64_t agent_at_clock(const struct agent *a, int64_t ps)
 {
     int64_t left = a->warm - sim_now(a->host->sim);
     if (left <= 0)
-        return ps;
-    double done = (double)left * a->q.ramp_clock; // full-clock ps within the ramp
+        return clock_stretch(&a->clock, ps);
+    double low = fmin(a->q.ramp_clock, a->clock.f);
+    double done = (double)left * low; // full-clock ps within the ramp
     if ((double)ps <= done)
-        return (int64_t)((double)ps / a->q.ramp_clock);
-    return left + ps - (int64_t)done;
+        return (int64_t)((double)ps / low);
+    return left + clock_stretch(&a->clock, ps - (int64_t)done);
 }
 
-static void begin(struct agent *a);
+static void begin(struct agent *a, int64_t change);
+
+// The head of the queue is to be executed as soon as the device is free.
+static void ask(struct agent *a)
+{
+    if (a->turn)
+        turn_ask(a->turn, &a->client, head(a)->ticket);
+    else
+        begin(a, 0);
+}
+
+// The device is free again.
+static void pass(struct agent *a)
+{
+    bool more = a->completed < a->submitted;
+    if (a->turn)
+        turn_pass(a->turn, &a->client, more ? head(a)->ticket : 0);
+    else if (more)
+        begin(a, 0);
+}
+
+static void go(struct turn_client *c, bool changed)
+{
+    struct agent *a = SIM_OWNER(c, struct agent, client);
+    begin(a, changed ? a->change : 0);
+}
 
 static void run_values(struct agent *a)
 {
@@ -95,14 +124,14 @@ static void complete(struct agent *a)
         run_values(a);
     a->stats.tasks++;
     a->stats.busy_ps += now - a->begin;
+    a->executing = false;
     a->stats.flops += o->cost.flops;
     a->stats.bytes += o->cost.bytes;
     a->ended = now;
     a->completed++;
     sim_note(s, (uint32_t)a->base.index, a->completed);
     sim_trace_slice(s, a->base.caps.name, o->name, a->begin, now);
-    if (a->completed < a->submitted)
-        begin(a);
+    pass(a);
 }
 
 static void on_flow(struct sim *s, struct sim_flow *f)
@@ -122,7 +151,7 @@ static void on_launch(struct sim *s, struct sim_event *e)
     (void)s;
     struct agent *a = SIM_OWNER(e, struct agent, timer);
     const struct agent_cost *c = &head(a)->cost;
-    int64_t compute = at_clock(a, to_ps(c->compute));
+    int64_t compute = agent_at_clock(a, to_ps(c->compute));
     if (c->bytes <= 0) {
         a->timer.fire = on_delay;
         sim_schedule(s, &a->timer, sim_now(s) + compute);
@@ -134,17 +163,23 @@ static void on_launch(struct sim *s, struct sim_event *e)
     sim_flow_start(&a->dram->share, &a->flow, a->base.index, c->bytes, limit, 1, on_flow);
 }
 
-static void begin(struct agent *a)
+int64_t agent_rouse(struct agent *a, int64_t launch, int64_t extra)
 {
-    struct sim *s = a->host->sim;
-    int64_t now = sim_now(s), start = now + a->q.launch;
+    int64_t now = sim_now(a->host->sim), start = now + launch;
     if (a->ended == LONG_AGO || now - a->ended >= a->q.idle) {
-        start += a->q.wake + head(a)->cost.wake;
+        start += a->q.wake + extra;
         a->warm = start + a->q.ramp;
     }
-    a->begin = now;
+    return start;
+}
+
+static void begin(struct agent *a, int64_t change)
+{
+    int64_t start = agent_rouse(a, a->q.launch + change, head(a)->cost.wake);
+    a->executing = true;
+    a->begin = sim_now(a->host->sim);
     a->timer.fire = on_launch;
-    sim_schedule(s, &a->timer, start);
+    sim_schedule(a->host->sim, &a->timer, start);
 }
 
 int agent_init(struct agent *a, struct machine *m, int index, const struct queue_params *q,
@@ -185,12 +220,29 @@ void agent_reset(struct agent *a)
     a->ended = LONG_AGO;
     a->warm = 0;
     a->stats = (struct device_stats){0};
+    a->executing = false;
+    a->turn = NULL;
+    clock_init(&a->clock, &a->points);
+}
+
+void agent_clock(struct agent *a, const struct clock_params *p)
+{
+    a->points = *p;
+    clock_init(&a->clock, p);
+}
+
+void agent_share(struct agent *a, struct turn *t, int rank, int64_t change)
+{
+    a->turn = t;
+    a->client = (struct turn_client){.rank = rank, .go = go};
+    a->change = change;
+    turn_join(t, &a->client);
 }
 
 int64_t agent_busy(const struct agent *a)
 {
     int64_t now = sim_now(a->host->sim);
-    return a->stats.busy_ps + (a->completed < a->submitted ? now - a->begin : 0);
+    return a->stats.busy_ps + (a->executing ? now - a->begin : 0);
 }
 
 int agent_alloc(struct device *d, struct buffer *b, struct err *e)
@@ -228,11 +280,12 @@ int agent_submit(struct device *d, const struct task *t, uint64_t *seq, struct e
     uint64_t at = a->submitted % (uint64_t)a->q.depth;
     a->cost(a, t, &a->slot[at].cost);
     a->slot[at].name = t->op->name;
+    a->slot[at].ticket = a->turn ? turn_ticket(a->turn) : 0;
     if (a->task)
         a->task[at] = *t;
     *seq = ++a->submitted;
     if (a->submitted - a->completed == 1)
-        begin(a);
+        ask(a);
     return 0;
 }
 

@@ -6,8 +6,10 @@
 #define MODELS_SOC_AGENT_H
 
 #include "engine/device.h"
+#include "models/soc/clock.h"
 #include "models/soc/control.h"
 #include "models/soc/dram.h"
+#include "models/soc/turn.h"
 
 // The group `queue` of each device.
 struct queue_params {
@@ -41,6 +43,7 @@ typedef void agent_cost_fn(const struct agent *a, const struct task *t, struct a
 struct agent_slot {
     struct agent_cost cost;
     const char *name; // of the operator, for traces
+    uint64_t ticket;  // order of submission among clients
 };
 
 struct agent {
@@ -54,11 +57,17 @@ struct agent {
     struct agent_slot *slot; // [depth]
     struct task *task;       // [depth], only when values are computed
     uint64_t submitted, completed;
-    struct sim_event timer; // end of launch, or of a task without memory traffic
-    struct sim_flow flow;   // traffic of the executing task
-    int64_t begin;          // ps: start of the executing task
-    int64_t ended;          // ps: end of the last task
-    int64_t warm;           // ps: when the clock is up
+    struct sim_event timer;     // end of launch, or of a task without memory traffic
+    struct sim_flow flow;       // traffic of the executing task
+    bool executing;             // the head has the device
+    int64_t begin;              // ps: start of the executing task
+    int64_t ended;              // ps: end of the last task
+    int64_t warm;               // ps: when the clock is up
+    struct clock_params points; // operating points
+    struct clock clock;
+    struct turn *turn; // somebody else uses the device too; NULL: nobody
+    struct turn_client client;
+    int64_t change; // ps, when somebody else did
     struct device_stats stats;
     float *scratch; // for ref_run
     size_t n_scratch;
@@ -73,7 +82,14 @@ void agent_fini(struct agent *a);
 int agent_open(struct agent *a, enum device_kind kind, const char *detail, agent_cost_fn *cost,
                const struct queue_params *q, struct machine *m, int index, struct control *host,
                struct dram *dram, struct device **out, struct err *e);
-void agent_reset(struct agent *a); // after sim_reset
+void agent_reset(struct agent *a);                               // after sim_reset
+void agent_clock(struct agent *a, const struct clock_params *p); // from now on, and after resets
+// From now until the reset the device is shared with the clients of `t`; the agent joins them.
+void agent_share(struct agent *a, struct turn *t, int rank, int64_t change);
+// For whoever begins a kernel now: when computing can start after `launch`, waking the device if it
+// sleeps (extra: beyond the queue's wake), and how long what takes `ps` at full clock takes then.
+int64_t agent_rouse(struct agent *a, int64_t launch, int64_t extra);
+int64_t agent_at_clock(const struct agent *a, int64_t ps);
 // Complete up to now, the executing task included: ps busy.
 int64_t agent_busy(const struct agent *a);
 

@@ -78,8 +78,27 @@ void control_pause(struct control *c)
     pass(c, turns * turn);
 }
 
+void control_background(struct control *c, struct sim_event *e, int64_t time)
+{
+    sim_schedule(c->sim, e, time);
+    c->background++;
+}
+
+void control_foreground(struct control *c)
+{
+    c->background--;
+}
+
+static bool only_background(const struct control *c)
+{
+    sim_next(c->sim); // settles, which may schedule
+    return sim_length(c->sim) == c->background;
+}
+
 bool control_step(struct control *c)
 {
+    if (c->background && only_background(c))
+        return false;
     int64_t before = sim_now(c->sim);
     bool any = sim_step(c->sim);
     c->asleep[c->core] += sim_now(c->sim) - before;

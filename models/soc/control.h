@@ -25,6 +25,7 @@ struct control {
     int64_t since;                // ps: start on this core
     int64_t spent[CORE_CLASSES];  // ps on each class, up to `since`
     int64_t asleep[CORE_CLASSES]; // ps of these asleep
+    uint32_t background;          // pending events that recur for ever, whatever the engine does
 };
 
 void control_init(struct control *c, const struct control_params *p, struct sim *s);
@@ -33,6 +34,11 @@ void control_sleep(struct control *c, int64_t ps); // at least so long
 void control_pause(struct control *c);
 // Sleeps through the next event; false when nothing is going to happen.
 bool control_step(struct control *c);
+// Schedules an event that nobody can wait for: a game's frame clock, a governor. Its handler calls
+// control_foreground first. Without them control_step would never see that nothing happens any
+// more.
+void control_background(struct control *c, struct sim_event *e, int64_t time);
+void control_foreground(struct control *c);
 void control_place(struct control *c, enum core_class core);
 int64_t control_spent(const struct control *c, enum core_class core); // ps up to now
 

@@ -23,6 +23,7 @@ const struct conf_row cpu_rows[] = {
     ROW(attention, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "attention, per core"),
     ROW(vector, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "element-wise operators, per core"),
     {.name = "queue", .type = CONF_GROUP, .doc = "thread pool hand-over and idle state"},
+    {.name = "clock", .type = CONF_GROUP, .doc = "operating points"},
 };
 const size_t cpu_n_rows = sizeof cpu_rows / sizeof cpu_rows[0];
 

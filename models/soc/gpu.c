@@ -32,6 +32,8 @@ const struct conf_row gpu_rows[] = {
     ROW(attention, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "attention kernels"),
     ROW(vector, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "element-wise kernels"),
     {.name = "queue", .type = CONF_GROUP, .doc = "command queue, driver and idle state"},
+    {.name = "clock", .type = CONF_GROUP, .doc = "operating points"},
+    {.name = "game", .type = CONF_GROUP, .doc = "a game that uses the GPU too"},
 };
 const size_t gpu_n_rows = sizeof gpu_rows / sizeof gpu_rows[0];
 

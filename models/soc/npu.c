@@ -29,6 +29,7 @@ const struct conf_row npu_rows[] = {
     ROW(wake_integer, CONF_INT, UNIT_TIME, 0, 1e12,
         "waking the integer path, on top of queue.wake"),
     {.name = "queue", .type = CONF_GROUP, .doc = "remote-call queue and idle state"},
+    {.name = "clock", .type = CONF_GROUP, .doc = "operating points"},
     {.name = "arch", .type = CONF_GROUP, .doc = "rows of the micro-architecture"},
 };
 const size_t npu_n_rows = sizeof npu_rows / sizeof npu_rows[0];

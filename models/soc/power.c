@@ -2,11 +2,27 @@
 // Energy is a pure function of what was counted: each component has a power at rest, and a higher
 // one while it works; memory pays per byte on top. So there is no energy state to keep in step with
 // the events, and the parts always add up to the total.
+//
+// A device's powers are those at its fastest operating point. At another one the part that switches
+// goes as f V^2, leakage and the power at rest go as V (models/soc/clock.c weights the times):
+//
+//     working   leakage V + (active - leakage) f V^2
+//     at rest   idle V
+//
+// Source: Rabaey, Chandrakasan, Nikolic, Digital Integrated Circuits, ch. 5 (switching power; over
+// the small range of supply voltages leakage current is taken as constant).
 #include "models/soc/power.h"
 
 #include <assert.h>
+#include <math.h>
 
 #define ROW(field, u, hi, text) CONF_ROW(struct power_params, field, CONF_REAL, u, 0, hi, text)
+
+#define LEAKAGE(device, text)                                                                      \
+    {                                                                                              \
+        .name = #device "_leakage", .type = CONF_REAL, .unit = UNIT_POWER, .fallback = "0 W",      \
+        .max = 1e4, .doc = text, .offset = offsetof(struct power_params, device##_leakage)         \
+    }
 
 const struct conf_row power_rows[] = {
     ROW(rest, UNIT_POWER, 1e4, "everything that is not listed below, always"),
@@ -20,14 +36,37 @@ const struct conf_row power_rows[] = {
     ROW(npu_idle, UNIT_POWER, 1e4, "the NPU otherwise"),
     ROW(cpu_active, UNIT_POWER, 1e4, "the computing cores while a task executes"),
     ROW(cpu_idle, UNIT_POWER, 1e4, "the computing cores otherwise"),
+    LEAKAGE(gpu, "what of gpu_active is leakage, which goes with the voltage alone"),
+    LEAKAGE(npu, "the same of npu_active"),
+    LEAKAGE(cpu, "the same of cpu_active"),
     ROW(dram_static, UNIT_POWER, 1e4, "memory and its controllers, always"),
     ROW(dram_byte, UNIT_ENERGY_BYTE, 1e-6, "memory, per byte moved"),
 };
 const size_t power_n_rows = sizeof power_rows / sizeof power_rows[0];
 
+static double weighted(double ps)
+{
+    return ps / (double)PS_PER_S;
+}
+
 static double seconds(int64_t ps)
 {
-    return (double)ps / (double)PS_PER_S;
+    return weighted((double)ps);
+}
+
+int power_check(const struct power_params *p, struct err *e)
+{
+    const struct {
+        const char *key;
+        double leakage, active;
+    } all[] = {{"power.gpu_leakage", p->gpu_leakage, p->gpu_active},
+               {"power.npu_leakage", p->npu_leakage, p->npu_active},
+               {"power.cpu_leakage", p->cpu_leakage, p->cpu_active}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i].leakage > all[i].active)
+            return err_at(e, ERR_CONFIG, NULL, 0, all[i].key, "%g W of %g W active", all[i].leakage,
+                          all[i].active);
+    return 0;
 }
 
 void power_energy(const struct power_params *p, const struct power_activity *a, struct energy *out)
@@ -37,22 +76,24 @@ void power_energy(const struct power_params *p, const struct power_activity *a, 
                                         [CORE_BIG] = p->control_awake,
                                         [CORE_MIDDLE] = p->control_middle,
                                         [CORE_LITTLE] = p->control_little};
-    *out = (struct energy){0};
+    *out = (struct energy){.temperature = NAN};
     for (int i = 0; i < a->n_devices; i++) {
-        double active = 0, idle = 0, busy = seconds(a->device[i].busy);
+        const struct clock_use *u = &a->device[i].use;
+        double active = 0, idle = 0, leakage = 0, busy = weighted(u->busy);
         switch (a->device[i].kind) {
         case DEVICE_CPU:
-            active = p->cpu_active, idle = p->cpu_idle;
+            active = p->cpu_active, idle = p->cpu_idle, leakage = p->cpu_leakage;
             break;
         case DEVICE_GPU:
-            active = p->gpu_active, idle = p->gpu_idle;
+            active = p->gpu_active, idle = p->gpu_idle, leakage = p->gpu_leakage;
             break;
         case DEVICE_NPU:
-            active = p->npu_active, idle = p->npu_idle;
+            active = p->npu_active, idle = p->npu_idle, leakage = p->npu_leakage;
             break;
         }
-        assert(a->device[i].busy <= a->now);
-        out->device[i] = active * busy + idle * (now - busy);
+        double dynamic = weighted(u->dynamic);
+        out->device[i] =
+            active * dynamic + leakage * (busy - dynamic) + idle * (weighted(u->all) - busy);
         out->total += out->device[i];
     }
     for (int i = 0; i < CORE_CLASSES; i++) {

@@ -4,15 +4,18 @@
 #define MODELS_SOC_POWER_H
 
 #include "engine/machine.h"
+#include "models/soc/clock.h"
 
 struct power_params {
     double rest;                           // W: what nobody else is charged for
     double control_awake;                  // W: the control core, a big one
     double control_middle, control_little; // W: on a core of these classes
     double control_asleep;                 // W: whatever the class
-    double gpu_active, gpu_idle;           // W
+    double gpu_active, gpu_idle;           // W, at the fastest operating point
     double npu_active, npu_idle;           // W
     double cpu_active, cpu_idle;           // W: all computing cores
+    double gpu_leakage;                    // W: what of gpu_active does not switch
+    double npu_leakage, cpu_leakage;       // W
     double dram_static, dram_byte;         // W, J/byte
 };
 extern const struct conf_row power_rows[];
@@ -27,9 +30,10 @@ struct power_activity {
     int n_devices;
     struct {
         enum device_kind kind;
-        int64_t busy; // ps
+        struct clock_use use;
     } device[MACHINE_MAX_DEVICES];
 };
+int power_check(const struct power_params *p, struct err *e);
 void power_energy(const struct power_params *p, const struct power_activity *a, struct energy *out);
 
 #endif

@@ -11,9 +11,11 @@
 #include <string.h>
 #include "base/digest.h"
 #include "models/soc/cpu.h"
+#include "models/soc/game.h"
 #include "models/soc/gpu.h"
 #include "models/soc/npu.h"
 #include "models/soc/power.h"
+#include "models/soc/thermal.h"
 
 struct config {
     const char *name;
@@ -24,6 +26,9 @@ struct config {
     struct npu_params npu;
     struct cpu_params cpu;
     struct queue_params gpu_queue, npu_queue, cpu_queue;
+    struct clock_params gpu_clock, npu_clock, cpu_clock;
+    struct game_params game;
+    struct thermal_params thermal;
     const struct npu_model_ops *npu_model;
     void *npu_arch;
 };
@@ -35,7 +40,10 @@ struct soc {
     struct sim *sim;
     struct dram dram;
     struct control control;
-    uint32_t buffers; // ids given out
+    struct game game;
+    struct thermal thermal;
+    struct sim_event governor; // pending only while the temperature is followed
+    uint32_t buffers;          // ids given out
 };
 
 static const struct conf_row root_rows[] = {
@@ -43,6 +51,7 @@ static const struct conf_row root_rows[] = {
     {.name = "dram", .type = CONF_GROUP, .doc = "main memory"},
     {.name = "control", .type = CONF_GROUP, .doc = "the core that submits and waits"},
     {.name = "power", .type = CONF_GROUP, .doc = "power per component"},
+    {.name = "thermal", .type = CONF_GROUP, .doc = "temperature and throttling"},
     {.name = "gpu", .type = CONF_GROUP, .doc = "GPU; without this group there is none"},
     {.name = "npu", .type = CONF_GROUP, .doc = "NPU; without this group there is none"},
     {.name = "cpu",
@@ -64,14 +73,20 @@ static const struct group groups[] = {
     {"dram", dram_rows, &dram_n_rows, offsetof(struct config, dram), NULL},
     {"control", control_rows, &control_n_rows, offsetof(struct config, control), NULL},
     {"power", power_rows, &power_n_rows, offsetof(struct config, power), NULL},
+    {"thermal", thermal_rows, &thermal_n_rows, offsetof(struct config, thermal), NULL},
     {"gpu", gpu_rows, &gpu_n_rows, offsetof(struct config, gpu), "gpu"},
     {"gpu.queue", queue_rows, &queue_n_rows, offsetof(struct config, gpu_queue), "gpu"},
+    {"gpu.clock", clock_rows, &clock_n_rows, offsetof(struct config, gpu_clock), "gpu"},
+    {"gpu.game", game_rows, &game_n_rows, offsetof(struct config, game), "gpu"},
     {"npu", npu_rows, &npu_n_rows, offsetof(struct config, npu), "npu"},
     {"npu.queue", queue_rows, &queue_n_rows, offsetof(struct config, npu_queue), "npu"},
+    {"npu.clock", clock_rows, &clock_n_rows, offsetof(struct config, npu_clock), "npu"},
     {"cpu", cpu_rows, &cpu_n_rows, offsetof(struct config, cpu), "cpu"},
     {"cpu.queue", queue_rows, &queue_n_rows, offsetof(struct config, cpu_queue), "cpu"},
+    {"cpu.clock", clock_rows, &clock_n_rows, offsetof(struct config, cpu_clock), "cpu"},
 };
 enum { GROUPS = sizeof groups / sizeof groups[0] };
+enum { NOTE_THROTTLE = 17 }; // kind in the digest, beyond devices and the game
 
 static const struct conf_node *node(const struct conf *c, const char *path)
 {
@@ -91,6 +106,12 @@ static int read_config(const struct conf *c, struct arena *a, struct config *out
         if (present(c, g) && conf_read(node(c, g->path), name, g->rows, *g->n_rows,
                                        (char *)out + g->offset, a, e) < 0)
             return e->code;
+    }
+    if (power_check(&out->power, e) < 0 || clock_check(&out->gpu_clock, "gpu.clock", e) < 0 ||
+        clock_check(&out->npu_clock, "npu.clock", e) < 0 ||
+        clock_check(&out->cpu_clock, "cpu.clock", e) < 0) {
+        err_locate(e, conf_path(c), 0);
+        return e->code;
     }
     if (!node(c, "npu"))
         return 0;
@@ -167,6 +188,13 @@ static void free_buffer(struct machine *m, struct buffer *b)
     *b = (struct buffer){0};
 }
 
+// Everybody's work on a device.
+static int64_t busy_of(const struct soc *s, int device)
+{
+    const struct agent *a = agent_at(&s->m, device);
+    return agent_busy(a) + (s->game.gpu == a ? game_busy(&s->game) : 0);
+}
+
 static void energy(struct machine *m, struct energy *out)
 {
     struct soc *s = soc_of(m);
@@ -181,15 +209,70 @@ static void energy(struct machine *m, struct energy *out)
     }
     for (int i = 0; i < m->n_devices; i++) {
         a.device[i].kind = m->device[i]->caps.kind;
-        a.device[i].busy = agent_busy(agent_at(m, i));
+        a.device[i].use = clock_used(&agent_at(m, i)->clock, a.now, busy_of(s, i));
     }
     power_energy(&s->cfg.power, &a, out);
+    if (sim_pending(&s->governor)) {
+        struct thermal t = s->thermal;
+        thermal_advance(&t, a.now, out->total);
+        out->temperature = t.peak;
+        out->throttled = a.now ? (double)t.throttled / (double)a.now : 0;
+    }
+}
+
+// The most operating points that any device has below its chosen one.
+static int most_steps(const struct soc *s)
+{
+    int most = 0;
+    for (int i = 0; i < s->m.n_devices; i++) {
+        const struct clock_params *p = &agent_at(&s->m, i)->points;
+        int left = clock_levels(p) - 1 - (int)p->level;
+        most = left > most ? left : most;
+    }
+    return most;
+}
+
+static void on_governor(struct sim *sim, struct sim_event *ev)
+{
+    struct soc *s = SIM_OWNER(ev, struct soc, governor);
+    struct energy e;
+    int64_t t = sim_now(sim);
+    control_foreground(&s->control);
+    energy(&s->m, &e);
+    thermal_advance(&s->thermal, t, e.total);
+    sim_trace_counter(sim, "temperature", s->thermal.temperature);
+    if (thermal_govern(&s->thermal, most_steps(s))) {
+        for (int i = 0; i < s->m.n_devices; i++) {
+            struct agent *a = agent_at(&s->m, i);
+            clock_set(&a->clock, (int)a->points.level + s->thermal.steps, t, busy_of(s, i));
+        }
+        sim_note(sim, NOTE_THROTTLE, (uint64_t)s->thermal.steps);
+    }
+    control_background(&s->control, ev, t + s->cfg.thermal.period);
+}
+
+// What goes on besides the engine, from time 0 on.
+static void start_others(struct soc *s)
+{
+    struct machine_desc d;
+    machine_describe(&s->m, &d);
+    s->game = (struct game){.p = s->cfg.game};
+    thermal_init(&s->thermal, &s->cfg.thermal);
+    sim_event_init(&s->governor, on_governor);
+    if (s->m.quiet)
+        return;
+    if (d.gpu >= 0)
+        game_start(&s->game, &s->cfg.game, agent_at(&s->m, d.gpu));
+    if (s->cfg.thermal.enabled)
+        control_background(&s->control, &s->governor, s->cfg.thermal.period);
 }
 
 static void frames(struct machine *m, struct frames *out)
 {
-    (void)m;
+    const struct game *g = &soc_of(m)->game;
     *out = (struct frames){0};
+    if (g->stats.rate > 0)
+        game_frames(g, out);
 }
 
 static uint64_t digest(struct machine *m)
@@ -207,6 +290,7 @@ static void reset(struct machine *m)
         agent_reset(agent_at(m, i));
         m->device[i]->ops->reset(m->device[i]); // what a device has besides
     }
+    start_others(s);
 }
 
 static void close_soc(struct machine *m)
@@ -255,19 +339,19 @@ static int add_devices(struct soc *s, const struct conf *c, struct err *e)
         if (cpu_open(&g->cpu, &g->cpu_queue, m, m->n_devices, &s->control, &s->dram,
                      &d[m->n_devices], e) < 0)
             return e->code;
-        m->n_devices++;
+        agent_clock(agent_at(m, m->n_devices++), &g->cpu_clock);
     }
     if (node(c, "gpu")) {
         if (gpu_open(&g->gpu, &g->gpu_queue, m, m->n_devices, &s->control, &s->dram,
                      &d[m->n_devices], e) < 0)
             return e->code;
-        m->n_devices++;
+        agent_clock(agent_at(m, m->n_devices++), &g->gpu_clock);
     }
     if (node(c, "npu")) {
         if (npu_open(&g->npu, g->npu_model, g->npu_arch, &g->npu_queue, m, m->n_devices,
                      &s->control, &s->dram, &d[m->n_devices], e) < 0)
             return e->code;
-        m->n_devices++;
+        agent_clock(agent_at(m, m->n_devices++), &g->npu_clock);
     }
     if (!m->n_devices)
         return err_at(e, ERR_CONFIG, conf_path(c), 0, NULL,
@@ -304,6 +388,7 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
         close_soc(&s->m);
         return e->code;
     }
+    start_others(s);
     *out = &s->m;
     return 0;
 }
@@ -321,13 +406,28 @@ void machine_soc_help(FILE *f)
     }
 }
 
-static void dump_group(FILE *f, const struct conf *c, const struct config *cfg, const char *path,
-                       int indent)
+// The values of a group, then the groups below it.
+static void dump_group(FILE *f, const struct conf *c, const struct config *cfg,
+                       const struct group *g, int indent)
 {
-    for (int i = 0; i < GROUPS; i++)
-        if (!strcmp(groups[i].path, path))
-            conf_dump(f, node(c, path), groups[i].rows, *groups[i].n_rows,
-                      (const char *)cfg + groups[i].offset, indent);
+    size_t n = strlen(g->path);
+    conf_dump(f, node(c, g->path), g->rows, *g->n_rows, (const char *)cfg + g->offset, indent);
+    for (int i = 0; i < GROUPS; i++) {
+        const struct group *h = &groups[i];
+        const char *name = n ? h->path + n + 1 : h->path;
+        bool below = !n || (!strncmp(h->path, g->path, n) && h->path[n] == '.');
+        if (h == g || !below || strchr(name, '.') || !present(c, h))
+            continue;
+        fprintf(f, "%*s%s = {\n", indent, "", name);
+        dump_group(f, c, cfg, h, indent + 4);
+        if (!strcmp(h->path, "npu")) {
+            fprintf(f, "%*sarch = {\n", indent + 4, "");
+            conf_dump(f, node(c, "npu.arch"), cfg->npu_model->rows, cfg->npu_model->n_rows,
+                      cfg->npu_arch, indent + 8);
+            fprintf(f, "%*s};\n", indent + 4, "");
+        }
+        fprintf(f, "%*s};\n", indent, "");
+    }
 }
 
 int machine_soc_dump(FILE *f, const struct conf *c, struct err *e)
@@ -338,29 +438,8 @@ int machine_soc_dump(FILE *f, const struct conf *c, struct err *e)
     e = e ? e : &local;
     arena_init(&a);
     int rc = read_config(c, &a, &cfg, e);
-    static const char *const top[] = {"dram", "control", "power", "gpu", "npu", "cpu"};
     if (rc == 0)
-        dump_group(f, c, &cfg, "", 0);
-    for (size_t i = 0; rc == 0 && i < sizeof top / sizeof top[0]; i++) {
-        char queue[16];
-        if (!node(c, top[i]))
-            continue;
-        fprintf(f, "%s = {\n", top[i]);
-        dump_group(f, c, &cfg, top[i], 4);
-        snprintf(queue, sizeof queue, "%s.queue", top[i]);
-        if (i >= 3) {
-            fprintf(f, "    queue = {\n");
-            dump_group(f, c, &cfg, queue, 8);
-            fprintf(f, "    };\n");
-        }
-        if (!strcmp(top[i], "npu")) {
-            fprintf(f, "    arch = {\n");
-            conf_dump(f, node(c, "npu.arch"), cfg.npu_model->rows, cfg.npu_model->n_rows,
-                      cfg.npu_arch, 8);
-            fprintf(f, "    };\n");
-        }
-        fprintf(f, "};\n");
-    }
+        dump_group(f, c, &cfg, &groups[0], 0);
     arena_fini(&a);
     return rc;
 }

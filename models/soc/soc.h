@@ -6,7 +6,9 @@
 //     conf_open("configs/soc/sd8gen3.cfg", &c, &e);
 //     machine_soc_open(c, false, &m, &e);      // the configuration may be closed now
 //
-// Groups: dram, control, power are required; gpu, npu, cpu each add a device.
+// Groups: dram, control, power are required; gpu, npu, cpu each add a device. gpu.game lets a game
+// use the GPU beside the engine, thermal heats the SoC up; both are off unless asked for, and rest
+// while machine.quiet.
 #ifndef MODELS_SOC_SOC_H
 #define MODELS_SOC_SOC_H
 

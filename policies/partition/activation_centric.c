@@ -11,13 +11,14 @@
 #include "policies/partition/util.h"
 
 struct options {
-    int partner;
+    int partner, order;
     bool several;
     struct conf_int_list sizes;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
+    ORDER_ROW(struct options),
     {.name = "several",
      .type = CONF_BOOL,
      .fallback = "true",
@@ -47,7 +48,7 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
                 const void *options, struct plan *out, struct err *e)
 {
     const struct options *o = options;
-    return util_split_plan("activation_centric", g, d, c, o->partner, o, choose, out, e);
+    return util_split_plan("activation_centric", g, d, c, o->partner, o->order, o, choose, out, e);
 }
 
 const struct policy_ops policy_activation_centric = {

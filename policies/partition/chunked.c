@@ -8,12 +8,13 @@
 #include "policies/partition/util.h"
 
 struct options {
-    int partner, decode;
+    int partner, decode, order;
     int64_t chunk;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
+    ORDER_ROW(struct options),
     DECODE_ROW(struct options),
     {.name = "chunk",
      .type = CONF_INT,
@@ -60,6 +61,7 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
     int chunk = (int)o->chunk;
     if (partners_find(d, o->partner, "chunked", &w, e) < 0)
         return e->code;
+    w.order = o->order;
     plan_init(out, "chunked", g->n_tokens);
     for (int n0 = 0; n0 < g->n_tokens; n0 += chunk) {
         int n1 = n0 + chunk < g->n_tokens ? n0 + chunk : g->n_tokens;

@@ -13,13 +13,14 @@
 #include "policies/partition/util.h"
 
 struct options {
-    int partner;
+    int partner, order;
     int64_t parts;
     double margin;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
+    ORDER_ROW(struct options),
     {.name = "parts",
      .type = CONF_INT,
      .fallback = "8",
@@ -93,7 +94,7 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
                 const void *options, struct plan *out, struct err *e)
 {
     const struct options *o = options;
-    return util_split_plan("hetero_tensor", g, d, c, o->partner, o, choose, out, e);
+    return util_split_plan("hetero_tensor", g, d, c, o->partner, o->order, o, choose, out, e);
 }
 
 const struct policy_ops policy_hetero_tensor = {

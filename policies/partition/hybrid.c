@@ -12,13 +12,14 @@
 enum { REST_BEST, REST_FLEXIBLE, REST_PAD };
 
 struct options {
-    int partner, rest;
+    int partner, rest, order;
     double share;
     int64_t parts;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
+    ORDER_ROW(struct options),
     {.name = "rest",
      .type = CONF_ENUM,
      .fallback = "best",
@@ -58,7 +59,7 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
                 const void *options, struct plan *out, struct err *e)
 {
     const struct options *o = options;
-    return util_split_plan("hybrid", g, d, c, o->partner, o, choose, out, e);
+    return util_split_plan("hybrid", g, d, c, o->partner, o->order, o, choose, out, e);
 }
 
 const struct policy_ops policy_hybrid = {

@@ -11,7 +11,7 @@
 static int plan(const struct graph *g, const struct machine_desc *d, const struct cost_table *c,
                 const void *options, struct plan *out, struct err *e)
 {
-    struct partners w = {d->npu, d->npu};
+    struct partners w = {.flexible = d->npu, .npu = d->npu};
     int n = g->n_tokens;
     (void)options;
     if (d->npu < 0)

@@ -9,11 +9,12 @@
 #include "policies/partition/util.h"
 
 struct options {
-    int partner, decode;
+    int partner, decode, order;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
+    ORDER_ROW(struct options),
     DECODE_ROW(struct options),
 };
 
@@ -37,7 +38,7 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
                 const void *options, struct plan *out, struct err *e)
 {
     const struct options *o = options;
-    if (util_split_plan("online_prepare", g, d, c, o->partner, o, choose, out, e) < 0)
+    if (util_split_plan("online_prepare", g, d, c, o->partner, o->order, o, choose, out, e) < 0)
         return e->code;
     out->prepare_online = g->n_tokens > 1;
     return 0;

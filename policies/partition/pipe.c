@@ -8,12 +8,13 @@
 #include "policies/partition/util.h"
 
 struct options {
-    int partner, decode;
+    int partner, decode, order;
     struct conf_int_list sizes;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
+    ORDER_ROW(struct options),
     DECODE_ROW(struct options),
     SIZES_ROW(struct options, "[]"),
 };
@@ -39,7 +40,7 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
                 const void *options, struct plan *out, struct err *e)
 {
     const struct options *o = options;
-    return util_split_plan("pipe", g, d, c, o->partner, o, choose, out, e);
+    return util_split_plan("pipe", g, d, c, o->partner, o->order, o, choose, out, e);
 }
 
 const struct policy_ops policy_pipe = {

@@ -57,7 +57,7 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
                 const void *options, struct plan *out, struct err *e)
 {
     const struct options *o = options;
-    return util_split_plan("template", g, d, c, o->partner, o, choose, out, e);
+    return util_split_plan("template", g, d, c, o->partner, ORDER_CHOICE_BEST, o, choose, out, e);
 }
 
 const struct policy_ops policy_template = {

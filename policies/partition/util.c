@@ -8,7 +8,7 @@
 int partners_find(const struct machine_desc *d, int choice, const char *policy,
                   struct partners *out, struct err *e)
 {
-    out->npu = d->npu;
+    *out = (struct partners){.npu = d->npu};
     out->flexible = choice == PARTNER_CPU                  ? d->cpu
                     : choice == PARTNER_GPU || d->gpu >= 0 ? d->gpu
                                                            : d->cpu;
@@ -123,6 +123,17 @@ static double npu_time(const struct cost_table *c, int npu, enum operand_order o
     return sum;
 }
 
+// May the NPU's graphs have this order?
+static bool allowed_order(const struct device_caps *npu, int choice, int order)
+{
+    if (order && !(npu->orders >> order & 1))
+        return false;
+    int wanted = choice == ORDER_CHOICE_STATIONARY && npu->orders >> ORDER_WEIGHT_STATIONARY & 1
+                     ? ORDER_WEIGHT_STATIONARY
+                     : ORDER_WEIGHT_STREAMED;
+    return choice == ORDER_CHOICE_BEST || order == wanted;
+}
+
 bool split_estimate(const struct cost_table *c, const struct machine_desc *d,
                     const struct partners *w, const struct op *op, int n, struct split *s,
                     struct split_cost *out)
@@ -131,8 +142,10 @@ bool split_estimate(const struct cost_table *c, const struct machine_desc *d,
     if (s->cut < op->m && s->covered > 0) {
         double best = -1;
         for (int o = 0; o < ORDER_COUNT; o++) {
-            if (o && !(d->device[w->npu].orders >> o & 1))
+            if (!allowed_order(&d->device[w->npu], w->order, o))
                 continue;
+            if (w->order) // asked for, even where the table knows nothing
+                s->order = (enum operand_order)o;
             double t = npu_time(c, w->npu, (enum operand_order)o, op, s);
             if (t >= 0 && (best < 0 || t < best)) {
                 best = t;
@@ -260,13 +273,14 @@ int util_single_plan(const char *policy, const struct graph *g, const struct mac
 }
 
 int util_split_plan(const char *policy, const struct graph *g, const struct machine_desc *d,
-                    const struct cost_table *c, int partner, const void *options,
+                    const struct cost_table *c, int partner, int order, const void *options,
                     split_choose_fn *choose, struct plan *out, struct err *e)
 {
     struct partners w;
     int n = g->n_tokens, layers = g->model->shape.n_layer;
     if (partners_find(d, partner, policy, &w, e) < 0)
         return e->code;
+    w.order = order;
     plan_init(out, policy, n);
     struct plan_step *st = plan_add_step(out, 0, n);
     util_place_rest(out, st, g, d, w.flexible);

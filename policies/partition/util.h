@@ -34,6 +34,7 @@ struct split {
 struct partners {
     int flexible; // GPU or CPU
     int npu;
+    int order; // enum order_choice for the NPU's graphs
 };
 
 // The row that every splitting policy has, and its meaning.
@@ -45,7 +46,19 @@ enum partner_choice { PARTNER_AUTO, PARTNER_GPU, PARTNER_CPU };
         .offset = offsetof(owner, partner)                                                         \
     }
 
-// Finds both; an error names the policy and the missing device.
+// The row that every splitting policy has for the operand order of the NPU's graphs. A device that
+// knows one order only has that one, whatever was asked for.
+enum order_choice { ORDER_CHOICE_BEST, ORDER_CHOICE_STREAMED, ORDER_CHOICE_STATIONARY };
+#define ORDER_ROW(owner)                                                                           \
+    {                                                                                              \
+        .name = "order", .type = CONF_ENUM, .fallback = "best",                                    \
+        .choices = "best|streamed|stationary",                                                     \
+        .doc = "operand order of NPU graphs: weight streamed, weight tiles stationary, or the "    \
+               "better one by the cost table",                                                     \
+        .offset = offsetof(owner, order)                                                           \
+    }
+
+// Finds both; the order is the best. An error names the policy and the missing device.
 int partners_find(const struct machine_desc *d, int choice, const char *policy,
                   struct partners *out, struct err *e);
 
@@ -69,8 +82,8 @@ void split_cover_fit(const struct device_caps *npu, const struct conf_int_list *
 bool split_cover_pad(const struct device_caps *npu, const struct conf_int_list *sizes, int n,
                      struct split *s);
 
-// Predicted time (ps) of each partner's part; -1 when the table does not know a shape. Chooses the
-// better operand order.
+// Predicted time (ps) of each partner's part; -1 when the table does not know a shape. Sets the
+// operand order that w->order asks for.
 struct split_cost {
     double flexible, npu;
 };
@@ -101,7 +114,7 @@ typedef int split_choose_fn(const struct op *op, int n, const struct machine_des
                             const struct cost_table *c, const struct partners *w,
                             const void *options, struct split *out, double *ps, struct err *e);
 int util_split_plan(const char *policy, const struct graph *g, const struct machine_desc *d,
-                    const struct cost_table *c, int partner, const void *options,
+                    const struct cost_table *c, int partner, int order, const void *options,
                     split_choose_fn *choose, struct plan *out, struct err *e);
 
 // What a policy that gives whole matmuls to the NPU does with a single token, where an NPU is weak.

@@ -10,13 +10,14 @@
 #include "policies/partition/util.h"
 
 struct options {
-    int partner;
+    int partner, order;
     double share;
     int64_t parts;
 };
 
 static const struct conf_row rows[] = {
     PARTNER_ROW(struct options),
+    ORDER_ROW(struct options),
     BALANCE_ROWS(struct options),
 };
 
@@ -39,7 +40,7 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
                 const void *options, struct plan *out, struct err *e)
 {
     const struct options *o = options;
-    return util_split_plan("weight_centric", g, d, c, o->partner, o, choose, out, e);
+    return util_split_plan("weight_centric", g, d, c, o->partner, o->order, o, choose, out, e);
 }
 
 const struct policy_ops policy_weight_centric = {

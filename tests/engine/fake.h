@@ -376,7 +376,7 @@ static inline void fake_frames(struct machine *m, struct frames *out)
 static inline void fake_energy(struct machine *m, struct energy *out)
 {
     (void)m;
-    *out = (struct energy){.total = NAN, .device = {NAN, NAN, NAN, NAN}};
+    *out = (struct energy){.total = NAN, .device = {NAN, NAN, NAN, NAN}, .temperature = NAN};
 }
 
 static inline uint64_t fake_digest(struct machine *m)
