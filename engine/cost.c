@@ -211,21 +211,34 @@ _Static_assert(sizeof(struct cost_overheads) ==
                    sizeof OVER / sizeof OVER[0] * MACHINE_MAX_DEVICES * sizeof(double),
                "one name per row of overheads");
 
-void cost_write(const struct cost_table *t, FILE *f)
+void cost_walk(const struct cost_table *t, void (*row)(void *ctx, const struct cost_row *r),
+               void *ctx)
 {
-    fprintf(f, "%s\n", HEADER);
     for (int i = 0; i < t->count; i++) {
         const struct curve *c = &t->curve[i];
         for (int j = 0; j < c->count; j++)
             for (int p = 0; p < c->column[j].count; p++)
-                fprintf(f, "%s,%d,%d,%d,%d,%d,%.17g\n", op_kind_name((enum op_kind)c->kind),
-                        c->device, c->order, c->k, c->column[j].n, c->column[j].point[p].x,
-                        c->column[j].point[p].ps);
+                row(ctx, &(struct cost_row){op_kind_name((enum op_kind)c->kind), c->device,
+                                            c->order, c->k, c->column[j].n, c->column[j].point[p].x,
+                                            c->column[j].point[p].ps});
     }
     const double *o = (const double *)&t->over;
     for (size_t i = 0; i < sizeof OVER / sizeof OVER[0]; i++)
         for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
-            fprintf(f, "%s,%d,0,0,0,0,%.17g\n", OVER[i], d, o[i * MACHINE_MAX_DEVICES + d]);
+            row(ctx, &(struct cost_row){.kind = OVER[i],
+                                        .device = d,
+                                        .ps = o[i * MACHINE_MAX_DEVICES + (size_t)d]});
+}
+
+static void write_row(void *f, const struct cost_row *r)
+{
+    fprintf(f, "%s,%d,%d,%d,%d,%d,%.17g\n", r->kind, r->device, r->order, r->k, r->n, r->x, r->ps);
+}
+
+void cost_write(const struct cost_table *t, FILE *f)
+{
+    fprintf(f, "%s\n", HEADER);
+    cost_walk(t, write_row, f);
 }
 
 static bool known(const struct cost_table *t, int kind, const int *v)

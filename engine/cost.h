@@ -43,6 +43,15 @@ struct cost_overheads *cost_overheads(struct cost_table *t);
 const struct cost_overheads *cost_get_overheads(const struct cost_table *t);
 
 uint64_t cost_digest(const struct cost_table *t);
+// One grid point or overhead (then only kind and device mean something, and ps may be a rate or a
+// factor).
+struct cost_row {
+    const char *kind;
+    int device, order, k, n, x;
+    double ps;
+};
+void cost_walk(const struct cost_table *t, void (*row)(void *ctx, const struct cost_row *r),
+               void *ctx);
 // CSV: kind,device,order,k,n,x,ps ; one row per grid point (k: the width of an operator that is no
 // matmul; x: rows of a matmul, cached rows of attention) and per overhead; reads back exactly.
 void cost_write(const struct cost_table *t, FILE *f);

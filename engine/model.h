@@ -92,6 +92,8 @@ int model_open(const char *path, struct model **out, struct err *e);
 // encoding; norms F32 ones. For benchmarks and hardware validation of large shapes. Sets
 // shape.weight_bits and the digest; called again, it replaces the weights.
 int model_generate(struct model *m, const struct encoding *enc, uint64_t seed, struct err *e);
+// The same for one matrix: rows * row_bytes bytes of its encoding to dst, by seed and name.
+void tensor_generate(const struct tensor *t, uint64_t seed, void *dst);
 void model_close(struct model *m);
 
 int64_t model_weight_bytes(const struct model *m); // all weights, embedding and output included

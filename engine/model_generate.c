@@ -77,6 +77,17 @@ static void fill_matrix(const struct tensor *t, unsigned char *dst, uint64_t *st
     }
 }
 
+void tensor_generate(const struct tensor *t, uint64_t seed, void *dst)
+{
+    struct arena scratch;
+    uint64_t state = digest_u64(digest_str(DIGEST_INIT, t->name), seed);
+    arena_init(&scratch);
+    int64_t n = piece_values(t->enc);
+    fill_matrix(t, dst, &state, arena_array(&scratch, POOL, (size_t)encoding_size(t->enc, n)),
+                ARENA_NEWS(&scratch, (size_t)n, float));
+    arena_fini(&scratch);
+}
+
 static void fill_vector(const struct tensor *t, float *dst, uint64_t *state)
 {
     bool bias = strstr(t->name, ".bias") != NULL;
@@ -125,27 +136,21 @@ int model_generate(struct model *m, const struct encoding *enc, uint64_t seed, s
     madvise(base, (size_t)total, MADV_HUGEPAGE); // only a hint
     model_discard_generated(m);
 
-    struct arena scratch;
-    arena_init(&scratch);
-    int64_t n = piece_values(enc);
-    unsigned char *pool = arena_array(&scratch, POOL, (size_t)encoding_size(enc, n));
-    float *values = ARENA_NEWS(&scratch, (size_t)n, float);
     unsigned char *at = base;
     for (int i = 0; i < m->n_tensors; i++) {
         struct tensor *t = m->tensors[i];
-        uint64_t state = digest_u64(digest_str(DIGEST_INIT, t->name), seed);
         t->data = at;
         if (t->rows > 1) {
             t->enc = enc;
             t->row_bytes = encoding_size(enc, t->cols);
-            fill_matrix(t, at, &state, pool, values);
+            tensor_generate(t, seed, at);
         } else {
+            uint64_t state = digest_u64(digest_str(DIGEST_INIT, t->name), seed);
             fill_vector(t, (float *)(void *)at, &state);
         }
         at += padded(t->rows * t->row_bytes);
     }
     assert(at == (unsigned char *)base + total);
-    arena_fini(&scratch);
 
     struct generated *g = ARENA_NEW(&m->arena, struct generated);
     *g = (struct generated){base, (size_t)total};

@@ -59,38 +59,41 @@ void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct pr
         r->kv[r->n_kv++] = n_ctx;
 }
 
-// The same slice of the same operator in another layer. A running engine meets each layer's weights
-// once per token; measuring one layer over and over would find them in a cache.
-static void move_to_layer(struct task *t, int layer)
-{
-    if (t->layer >= 0)
-        graph_weights(layer, t);
-}
-
 static int layers_of(const struct bench *b)
 {
     int n = b->model->shape.n_layer;
     return n < LAYERS ? n : LAYERS;
 }
 
-// Time of r submissions of one task and the wait for the last; least of the repetitions.
-static int burst(struct bench *b, int device, const struct task *t, int count, double *ps,
-                 struct err *e)
+// The same slice of the same operator in several layers. A running engine meets each layer's
+// weights once per token; measuring one layer over and over would find them in a cache.
+static int turns(const struct bench *b, const struct task *t, struct task *turn)
 {
-    struct device *d = b->m->device[device];
+    int n = t->layer < 0 ? 1 : layers_of(b);
+    for (int l = 0; l < n; l++) {
+        turn[l] = *t;
+        if (t->layer >= 0)
+            graph_weights(l, &turn[l]);
+    }
+    return n;
+}
+
+// Time of so many submissions, tasks taking turns, and the wait for the last; least of the
+// repetitions.
+static int burst(struct machine *m, int device, const struct task *turn, int n, int count,
+                 int repeats, double *ps, struct err *e)
+{
+    struct device *d = m->device[device];
     *ps = 0;
-    for (int i = 0; i < b->r->repeats; i++) {
-        int64_t begin = b->m->ops->now(b->m);
+    for (int i = 0; i < repeats; i++) {
+        int64_t begin = m->ops->now(m);
         uint64_t seq = 0;
-        struct task turn = *t;
-        for (int j = 0; j < count; j++) {
-            move_to_layer(&turn, j % layers_of(b));
-            if (d->ops->submit(d, &turn, &seq, e) < 0)
+        for (int j = 0; j < count; j++)
+            if (d->ops->submit(d, &turn[j % n], &seq, e) < 0)
                 return e->code;
-        }
         if (d->ops->wait(d, seq, WAIT_FINISH, e) < 0)
             return e->code;
-        double took = (double)(b->m->ops->now(b->m) - begin);
+        double took = (double)(m->ops->now(m) - begin);
         if (i == 0 || took < *ps)
             *ps = took;
     }
@@ -98,21 +101,55 @@ static int burst(struct bench *b, int device, const struct task *t, int count, d
 }
 
 // Bursts are long enough for the clock and the scheduler of a real machine; a model has no noise.
-static int streamed(struct bench *b, int device, const struct task *t, double *ps, struct err *e)
+int profile_streamed(struct machine *m, int device, const struct task *turn, int n, int repeats,
+                     double *ps, struct err *e)
 {
     double few, many, first = 0;
     int c = 1;
-    if (!b->m->repeatable) {
-        if (burst(b, device, t, 1, &first, e) < 0)
+    if (!m->repeatable) {
+        if (burst(m, device, turn, n, 1, repeats, &first, e) < 0)
             return e->code;
         while (c < 16 && first * c < (double)BURST)
             c *= 2;
     }
-    if (burst(b, device, t, FEW * c, &few, e) < 0 || burst(b, device, t, MANY * c, &many, e) < 0)
+    if (burst(m, device, turn, n, FEW * c, repeats, &few, e) < 0 ||
+        burst(m, device, turn, n, MANY * c, repeats, &many, e) < 0)
         return e->code;
     *ps = (many - few) / ((MANY - FEW) * c);
     if (*ps <= 0) // noise on hardware: the average is an upper bound
         *ps = many / (MANY * c);
+    return 0;
+}
+
+// A device that was idle clocks up over milliseconds, and the times of a running engine are those
+// of a device that is awake.
+int profile_warm(struct machine *m, int device, const struct task *turn, int n, int repeats,
+                 struct err *e)
+{
+    int64_t begin = m->ops->now(m);
+    double ps;
+    for (int count = 1; m->ops->now(m) - begin < WARM; count *= 2)
+        if (burst(m, device, turn, n, count, repeats, &ps, e) < 0)
+            return e->code;
+    return 0;
+}
+
+int profile_ready(struct machine *m, int device, struct task *turn, int n, bool *able,
+                  struct err *e)
+{
+    struct device *d = m->device[device];
+    struct err no;
+    *able = device_can(&d->caps, turn->op->kind) && d->ops->supports(d, turn, &no) >= 0;
+    if (!*able)
+        return 0;
+    for (int i = 0; i < n; i++)
+        if (device_load(d, &turn[i], e) < 0)
+            return e->code;
+    struct static_graph g = {turn->op, turn->m0, turn->m1, turn->n_pad, turn->order};
+    if (turn->n_pad && d->ops->prepare(d, &g, &turn->graph, e) < 0)
+        return e->code;
+    for (int i = 1; i < n; i++)
+        turn[i].graph = turn->graph;
     return 0;
 }
 
@@ -125,57 +162,42 @@ static void bind(struct bench *b, struct task *t)
     t->vcache = &b->vcache;
 }
 
-// Loads the weights and prepares the static graph of a task; 0 with *able = false when the device
-// cannot run it.
-static int ready(struct bench *b, int device, struct task *t, bool *able, struct err *e)
+static int ready(struct bench *b, int device, struct task *t, struct task *turn, int *n, bool *able,
+                 struct err *e)
 {
-    struct device *d = b->m->device[device];
-    struct err no;
-    *able = device_can(&d->caps, t->op->kind) && d->ops->supports(d, t, &no) >= 0;
-    if (!*able)
-        return 0;
-    struct task turn = *t;
-    for (int l = 0; l < (t->layer < 0 ? 1 : layers_of(b)); l++) {
-        move_to_layer(&turn, l);
-        if (device_load(d, &turn, e) < 0)
-            return e->code;
-    }
-    struct static_graph g = {t->op, t->m0, t->m1, t->n_pad, t->order};
-    if (t->n_pad && d->ops->prepare(d, &g, &t->graph, e) < 0)
+    bind(b, t);
+    *n = turns(b, t, turn);
+    if (profile_ready(b->m, device, turn, *n, able, e) < 0)
         return e->code;
+    t->graph = turn->graph;
     return 0;
 }
 
 static int one(struct bench *b, int device, struct task *t, bool *able, double *ps, struct err *e)
 {
-    bind(b, t);
-    if (ready(b, device, t, able, e) < 0)
+    struct task turn[LAYERS];
+    int n;
+    if (ready(b, device, t, turn, &n, able, e) < 0)
         return e->code;
-    return *able ? streamed(b, device, t, ps, e) : 0;
+    return *able ? profile_streamed(b->m, device, turn, n, b->r->repeats, ps, e) : 0;
 }
 
-// A device that was idle clocks up over milliseconds, and the times of a running engine are those
-// of a device that is awake: keep it busy with whole operators until it is.
+// Keeps a device busy with whole operators until it is awake.
 static int warm_up(struct bench *b, int device, int op, int n, struct err *e)
 {
     const struct device_caps *c = &b->m->device[device]->caps;
     struct graph g;
-    struct task t;
+    struct task t, turn[LAYERS];
+    int turn_n;
     bool able = false;
-    double ps;
     graph_build(b->model, 1, 0, &g);
     if (!g.op[op].last_only)
         graph_build(b->model, n, 0, &g);
     graph_task(&g, op, op >= g.block_begin && op < g.block_end ? 0 : -1, &t);
     t.n_pad = t.op->kind == OP_MATMUL && c->static_graphs ? device_size_for(c, t.n1 - t.n0) : 0;
-    bind(b, &t);
-    if (ready(b, device, &t, &able, e) < 0)
+    if (ready(b, device, &t, turn, &turn_n, &able, e) < 0)
         return e->code;
-    int64_t begin = b->m->ops->now(b->m);
-    for (int count = 1; able && b->m->ops->now(b->m) - begin < WARM; count *= 2)
-        if (burst(b, device, &t, count, &ps, e) < 0)
-            return e->code;
-    return 0;
+    return able ? profile_warm(b->m, device, turn, turn_n, b->r->repeats, e) : 0;
 }
 
 static int matmul_shapes(struct bench *b, int device, int op, int n, struct err *e)
@@ -422,35 +444,40 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Equal hand-overs of the shortest operator, so that its own time does not hide them. Between them
-// lies as much time as the other device's operators take in a layer: worker threads that poll for
-// work have gone to sleep by then. The first two do not count.
-static int hand_over(struct bench *b, int device, const struct task *task, double alone,
-                     const struct sync_ops *sync, const void *options, struct err *e)
+double profile_median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    return v[n / 2];
+}
+
+// Between two hand-overs lies as much time as the other device's operators take in a layer: worker
+// threads that poll for work have gone to sleep by then. The first two do not count.
+int profile_hand_over(struct machine *m, int device, const struct task *task, double alone,
+                      const struct sync_ops *sync, const void *options, double *join,
+                      double *submit, struct err *e)
 {
     enum { UNCOUNTED = 2, MOST = 15 };
-    struct device *dev = b->m->device[device];
-    double took[MOST] = {0}, submit[MOST] = {0};
-    int count = b->m->repeatable ? 1 : MOST;
+    struct device *dev = m->device[device];
+    double took[MOST] = {0}, queueing[MOST] = {0};
+    int count = m->repeatable ? 1 : MOST;
     for (int i = -UNCOUNTED; i < count; i++) {
         struct ticket k = {.device = device};
-        b->m->ops->sleep(b->m, GAP);
-        int64_t begin = b->m->ops->now(b->m);
+        m->ops->sleep(m, GAP);
+        int64_t begin = m->ops->now(m);
         if (dev->ops->submit(dev, task, &k.seq, e) < 0)
             return e->code;
-        int64_t queued = b->m->ops->now(b->m);
+        int64_t queued = m->ops->now(m);
         k.due = queued + (int64_t)alone;
-        if (sync->join(b->m, options, &k, 1, e) < 0)
+        if (sync->join(m, options, &k, 1, e) < 0)
             return e->code;
         if (i < 0)
             continue;
-        took[i] = (double)(b->m->ops->now(b->m) - begin) - alone;
-        submit[i] = (double)(queued - begin);
+        took[i] = (double)(m->ops->now(m) - begin) - alone;
+        queueing[i] = (double)(queued - begin);
     }
-    qsort(took, (size_t)count, sizeof *took, by_value);
-    qsort(submit, (size_t)count, sizeof *submit, by_value);
-    cost_overheads(b->t)->join[device] = took[count / 2] > 0 ? took[count / 2] : 0;
-    cost_overheads(b->t)->submit[device] = submit[count / 2];
+    double median = profile_median(took, count);
+    *join = median > 0 ? median : 0;
+    *submit = profile_median(queueing, count);
     return 0;
 }
 
@@ -474,6 +501,7 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
                                 .repeats = m->repeatable ? 1 : 3,
                                 .max_n = size};
     struct bench b = {.m = m, .model = model, .r = &r, .t = t};
+    struct cost_overheads *o = cost_overheads(t);
     struct graph g;
     m->quiet = true;
     m->ops->reset(m);
@@ -491,9 +519,9 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
         if (rc == 0)
             rc = one(&b, d, &task, &able, &alone, e);
         if (rc == 0 && able)
-            rc = hand_over(&b, d, &task, alone, sync, options, e);
+            rc =
+                profile_hand_over(m, d, &task, alone, sync, options, &o->join[d], &o->submit[d], e);
     }
-    struct cost_overheads *o = cost_overheads(t);
     if (rc == 0)
         rc = contention(&b, 1, sync, options, o->together, e);
     if (rc == 0 && n > 1)

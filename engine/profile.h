@@ -39,6 +39,28 @@ int profile_run(struct machine *m, const struct model *model, const struct profi
 int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
                  const void *options, int n, struct cost_table *t, struct err *e);
 
+// The steps of a measurement, for those who choose the tasks themselves. `turn` holds n tasks that
+// are equal but for their weights and are submitted in turn, so that no weight is found in a cache
+// because it was just used; `repeats` is 1 on a machine without noise.
+//
+// Loads the weights and prepares the static graph; 0 with *able = false when the device cannot run
+// the first of them.
+int profile_ready(struct machine *m, int device, struct task *turn, int n, bool *able,
+                  struct err *e);
+// Keeps the device busy until it is awake and clocked up.
+int profile_warm(struct machine *m, int device, const struct task *turn, int n, int repeats,
+                 struct err *e);
+// The streamed time of one task (ps).
+int profile_streamed(struct machine *m, int device, const struct task *turn, int n, int repeats,
+                     double *ps, struct err *e);
+// What a hand-over costs: rounds of submission to an idle queue and join. *join: the time of a
+// round less `alone` (the streamed time of the task), *submit: the host's part in it (ps).
+int profile_hand_over(struct machine *m, int device, const struct task *task, double alone,
+                      const struct sync_ops *sync, const void *options, double *join,
+                      double *submit, struct err *e);
+// Orders the n >= 1 values and returns the middle one.
+double profile_median(double *v, int n);
+
 // One isolated measurement: the time from submission to an idle device until the device reports
 // completion (ps); negative on error.
 double profile_isolated(struct machine *m, int device, const struct task *task, struct err *e);

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the files of the characterisation share.
+#ifndef EXPLORE_CHARACTERISE_INTERNAL_H
+#define EXPLORE_CHARACTERISE_INTERNAL_H
+
+#include "explore/characterise.h"
+
+enum section {
+    SECTION_OPERATOR,
+    SECTION_STAGE,
+    SECTION_ORDER,
+    SECTION_SHAPE,
+    SECTION_PREPARE,
+    SECTION_BANDWIDTH,
+    SECTION_LATENCY,
+    CHARACTERISE_SECTIONS,
+};
+extern const char *const characterise_section[CHARACTERISE_SECTIONS];
+int characterise_section_of(const struct point *p); // -1: none
+
+#endif
