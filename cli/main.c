@@ -13,6 +13,7 @@ const struct command commands[] = {
     {"validate", "run the best found configurations for real, beside their prediction",
      cmd_validate},
     {"profile", "measure every operator on every device: the cost table", cmd_profile},
+    {"fit", "calibrate a simulated SoC with published rows or a profile", cmd_fit},
     {"tokenize", "text to token ids and back, with the vocabulary of a GGUF file", cmd_tokenize},
     {"check", "audit: conservation, utilisation, determinism, every plan of every policy",
      cmd_check},
