@@ -66,7 +66,7 @@ TESTS   := $(TESTSRC:%.c=$(B)/%)
 BENCHSRC := $(wildcard bench/bench_*.c)
 BENCHES  := $(BENCHSRC:%.c=$(B)/%)
 
-.PHONY: all deps demo test test-long lint bench fuzz clean format registry-check
+.PHONY: all deps demo repro test test-long lint bench fuzz clean format registry-check
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/%.o # chained by the pattern rules, worth keeping
 
@@ -138,6 +138,10 @@ test-long: test
 
 demo: all
 	@PARTITA=$(EXE) sh tools/demo.sh
+
+# The predictions that are kept, and their plots (these need gnuplot). tests/cli/test_repro.c compares.
+repro: all
+	@$(EXE) repro heteroinfer -o results/repro/heteroinfer.csv --plots results/repro
 
 lint: deps
 	@sh tools/lint/run.sh "$(CC)" "$(CFLAGS)"

@@ -12,6 +12,7 @@ const struct command commands[] = {
      cmd_explore},
     {"validate", "run the best found configurations for real, beside their prediction",
      cmd_validate},
+    {"repro", "a publication's experiments: prediction beside published value", cmd_repro},
     {"profile", "measure every operator on every device: the cost table", cmd_profile},
     {"fit", "calibrate a simulated SoC with published rows or a profile", cmd_fit},
     {"tokenize", "text to token ids and back, with the vocabulary of a GGUF file", cmd_tokenize},

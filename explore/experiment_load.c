@@ -267,6 +267,7 @@ static int read_one(struct experiments *x, const struct setup *defaults,
     size_t n = add_rows(rows, 0, own_rows, OWN_ROWS);
     n = add_rows(rows, n, setup_rows, k->runs ? SETUP_ROWS : MACHINE_ROWS);
     n = add_rows(rows, n, k->rows, k->n_rows);
+    y->at = (struct setup){.policy = "", .sync = ""}; // not every kind has them
     int rc = conf_read(node, k->name, rows, n, y, &x->arena, e);
     if (rc < 0)
         return rc;

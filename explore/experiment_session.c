@@ -316,21 +316,32 @@ static int pick(struct experiments *x, const struct experiment *y, int n, char *
     return rc;
 }
 
-// One answer for all n, or what came out, in order, joined.
+// Adds an answer that is not there yet; what does not fit ends in dots.
+static void add_answer(char *list, size_t size, const char *text)
+{
+    static const char more[] = " ...";
+    for (const char *at = list; (at = strstr(at, text)); at++) {
+        char end = at[strlen(text)];
+        if ((at == list || at[-1] == ' ') && (!end || end == ' '))
+            return;
+    }
+    size_t used = strlen(list), room = size - sizeof more;
+    if (used + strlen(text) + 3 <= room)
+        snprintf(list + used, size - used, "%s%s", used ? " | " : "", text);
+    else if (used < sizeof more || strcmp(list + used - (sizeof more - 1), more))
+        snprintf(list + used, size - used, "%s", more);
+}
+
+// One answer for all n, or all that came out.
 static int strategy_predict(struct experiments *x, const struct experiment *y,
                             struct prediction *out, struct err *e)
 {
-    char last[EXPERIMENT_TEXT] = "";
     out->is_text = true;
     for (int i = 0; i < y->n.n; i++) {
         char text[EXPERIMENT_TEXT];
         if (pick(x, y, (int)y->n.v[i], text, sizeof text, e) < 0)
             return e->code;
-        if (!strcmp(text, last))
-            continue;
-        size_t at = strlen(out->text);
-        snprintf(out->text + at, sizeof out->text - at, "%s%s", at ? " | " : "", text);
-        memcpy(last, text, sizeof last);
+        add_answer(out->text, sizeof out->text, text);
     }
     return 0;
 }

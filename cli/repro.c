@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// partita repro: every experiment of a publication, prediction beside published value.
+//
+// configs/repro/NAME.cfg says what was measured, configs/repro/NAME.csv what came out there, and
+// results/repro/NAME.csv what this program predicts: kept in the repository, so that a change which
+// moves a prediction shows in its diff. `--check` is for CI.
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "cli/explore.h"
+#include "cli/world.h"
+#include "explore/plot.h"
+#include "explore/reproduction.h"
+
+enum { KEY_ONLY = 4000, KEY_SPLIT, KEY_CHECK, KEY_PLOTS, KEY_PUBLISHED, MAX_ONLY = 64 };
+static const double TOLERANCE = 0.01; // of a prediction against the written one
+
+struct repro_options {
+    const char *name, *check, *out, *plots, *published;
+    const char *only[MAX_ONLY];
+    int n_only;
+    int split; // SPLITS: all
+    const char *set[64];
+    int n_set;
+    bool json, quiet;
+};
+
+static const struct argp_option options[] = {
+    {"only", KEY_ONLY, "ID", 0, "run this row only (may be repeated)", 0},
+    {"split", KEY_SPLIT, "SPLIT", 0, "run the rows of one split only: given, check or blind", 0},
+    {"check", KEY_CHECK, "FILE", 0,
+     "compare with a result that was written before; exit code 1 when a prediction moved by more "
+     "than 1 % or a row came or went",
+     0},
+    {"output", 'o', "FILE", 0, "write the result as CSV", 0},
+    {"plots", KEY_PLOTS, "DIR", 0, "draw plots into this folder (needs gnuplot)", 0},
+    {"published", KEY_PUBLISHED, "FILE", 0,
+     "table of published values (default: the .csv beside the experiments)", 0},
+    {"set", 's', "KEY=VALUE", 0, "override a key of every SoC, to see what it moves", 0},
+    {"json", 'j', 0, 0, "print the result as JSON", 0},
+    {"quiet", 'q', 0, 0, "no progress", 0},
+    {0},
+};
+
+static error_t option(int key, char *arg, struct argp_state *state)
+{
+    struct repro_options *o = state->input;
+    switch (key) {
+    case KEY_ONLY:
+        if (o->n_only == MAX_ONLY)
+            argp_error(state, "too many --only");
+        o->only[o->n_only++] = arg;
+        break;
+    case KEY_SPLIT:
+        for (o->split = 0; o->split < SPLITS && strcmp(arg, split_names[o->split]);)
+            o->split++;
+        if (o->split == SPLITS)
+            argp_error(state, "--split is given, check or blind, not \"%s\"", arg);
+        break;
+    case KEY_CHECK:
+        o->check = arg;
+        break;
+    case 'o':
+        o->out = arg;
+        break;
+    case KEY_PLOTS:
+        o->plots = arg;
+        break;
+    case KEY_PUBLISHED:
+        o->published = arg;
+        break;
+    case 's':
+        if (!strchr(arg, '='))
+            argp_error(state, "--set wants KEY=VALUE, found \"%s\"", arg);
+        if (o->n_set == 64)
+            argp_error(state, "too many --set");
+        o->set[o->n_set++] = arg;
+        break;
+    case 'j':
+        o->json = true;
+        break;
+    case 'q':
+        o->quiet = true;
+        break;
+    case ARGP_KEY_ARG:
+        if (o->name)
+            argp_error(state, "one publication at a time, found \"%s\" too", arg);
+        o->name = arg;
+        break;
+    case ARGP_KEY_END:
+        if (!o->name)
+            argp_error(state, "which publication? (a name of configs/repro, or a path)");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp argp = {
+    options,
+    option,
+    "NAME|FILE.cfg",
+    "Runs the experiments of a publication on simulated SoCs and prints each prediction beside the "
+    "published value. Rows of split `given` may have set parameters, those of `check` are compared "
+    "only, those of `blind` have no value here.\v"
+    "Example: partita repro heteroinfer --check results/repro/heteroinfer.csv\n"
+    "`make repro` rewrites the committed result and its plots.",
+    NULL,
+    NULL,
+    NULL};
+
+// --- printing
+
+static int width_of(const struct reproduction *r, bool published)
+{
+    char text[EXPERIMENT_TEXT];
+    size_t width = 10, most = 34; // a list of strategies may stand out
+    for (int i = 0; i < r->n; i++) {
+        size_t n = strlen(reproduction_text(&r->row[i], published, text, sizeof text));
+        if (r->row[i].state != REPRODUCED_NOT && n > width && n <= most)
+            width = n;
+    }
+    return (int)width;
+}
+
+static void print_row(FILE *f, const struct reproduced *y, int wide_p, int wide_v)
+{
+    char p[EXPERIMENT_TEXT], v[EXPERIMENT_TEXT], error[24] = "";
+    reproduction_text(y, false, p, sizeof p);
+    reproduction_text(y, true, v, sizeof v);
+    if (!isnan(y->error))
+        snprintf(error, sizeof error, "%+.1f %%", y->error);
+    if (y->state == REPRODUCED_FAILED)
+        fprintf(f, "%-34s %-6s %*s %*s %-8s %9s  %s\n", y->id, split_names[y->split], wide_p,
+                "failed", wide_v, v, y->unit, "", y->why);
+    else
+        fprintf(f, "%-34s %-6s %*s %*s %-8s %9s\n", y->id, split_names[y->split], wide_p, p, wide_v,
+                v, y->unit, error);
+}
+
+static void print(FILE *f, const struct reproduction *r)
+{
+    int wide_p = width_of(r, false), wide_v = width_of(r, true);
+    fprintf(f, "%-34s %-6s %*s %*s %-8s %9s\n", "experiment", "split", wide_p, "prediction", wide_v,
+            "published", "unit", "error");
+    for (int i = 0; i < r->n; i++)
+        if (r->row[i].state != REPRODUCED_NOT)
+            print_row(f, &r->row[i], wide_p, wide_v);
+    fputc('\n', f);
+    for (int s = 0; s < SPLITS; s++) {
+        struct reproduction_total t;
+        reproduction_total(r, (enum split)s, &t);
+        if (!t.n)
+            continue;
+        fprintf(f, "%-6s %3d rows, %d compared", split_names[s], t.n, t.compared);
+        if (t.compared)
+            fprintf(f, ": median error %.1f %%, largest %.1f %% (%s)", t.median, t.largest,
+                    t.worst);
+        if (t.failed)
+            fprintf(f, "; %d failed", t.failed);
+        fputc('\n', f);
+    }
+}
+
+static void print_json(FILE *f, const struct reproduction *r)
+{
+    struct json j;
+    char text[EXPERIMENT_TEXT];
+    json_begin(&j, f, true);
+    json_object_begin(&j, NULL);
+    json_array_begin(&j, "rows");
+    for (int i = 0; i < r->n; i++) {
+        const struct reproduced *y = &r->row[i];
+        bool words = !strcmp(y->unit, "-"), ok = y->state == REPRODUCED_OK;
+        if (y->state == REPRODUCED_NOT)
+            continue;
+        json_object_begin(&j, NULL);
+        json_str(&j, "id", y->id);
+        json_str(&j, "split", split_names[y->split]);
+        for (int side = 0; side < 2; side++) {
+            const char *key = side ? "published" : "prediction";
+            if (!(side ? y->published : ok))
+                json_none(&j, key);
+            else if (words)
+                json_str(&j, key, reproduction_text(y, side, text, sizeof text));
+            else
+                json_f64(&j, key, side ? y->value : y->p.value);
+        }
+        json_str(&j, "unit", y->unit);
+        json_f64(&j, "error_percent", y->error);
+        json_str(&j, "failed", ok ? NULL : y->why);
+        json_object_end(&j);
+    }
+    json_array_end(&j);
+    json_object_begin(&j, "totals");
+    for (int s = 0; s < SPLITS; s++) {
+        struct reproduction_total t;
+        reproduction_total(r, (enum split)s, &t);
+        json_object_begin(&j, split_names[s]);
+        json_i64(&j, "rows", t.n);
+        json_i64(&j, "compared", t.compared);
+        json_i64(&j, "failed", t.failed);
+        json_f64(&j, "median_error_percent", t.median);
+        json_f64(&j, "largest_error_percent", t.largest);
+        json_object_end(&j);
+    }
+    json_object_end(&j);
+    json_object_end(&j);
+    json_end(&j);
+}
+
+// --- plots
+
+struct curve {
+    double *x, *y;
+    int n;
+};
+
+static struct curve curve(struct arena *a, int n)
+{
+    size_t room = (size_t)n + 2;
+    return (struct curve){ARENA_NEWS(a, room, double), ARENA_NEWS(a, room, double), 0};
+}
+
+static int draw(const struct plot *p, const char *dir, const char *name, struct err *e)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return plot_write(p, path, e);
+}
+
+static bool comparable(const struct reproduced *y)
+{
+    return y->state == REPRODUCED_OK && y->published && strcmp(y->unit, "-");
+}
+
+static int plot_scatter(const struct reproduction *r, const char *dir, struct arena *a,
+                        struct err *e)
+{
+    struct plot_series s[SPLITS + 1];
+    struct curve line = curve(a, 2);
+    int n = 0;
+    double low = INFINITY, high = 0;
+    for (int split = 0; split < SPLITS; split++) {
+        struct curve c = curve(a, r->n);
+        for (int i = 0; i < r->n; i++) {
+            const struct reproduced *y = &r->row[i];
+            if ((int)y->split != split || !comparable(y) || y->value <= 0 || y->p.value <= 0)
+                continue;
+            c.x[c.n] = y->value;
+            c.y[c.n++] = y->p.value;
+            low = fmin(low, y->value);
+            high = fmax(high, y->value);
+        }
+        if (c.n)
+            s[n++] = (struct plot_series){split_names[split], c.x, c.y, c.n, true};
+    }
+    if (!n)
+        return 0;
+    line.x[0] = line.y[0] = low;
+    line.x[1] = line.y[1] = high;
+    s[n++] = (struct plot_series){"equal", line.x, line.y, 2, false};
+    return draw(&(struct plot){.title = "Predicted and published, each in its unit",
+                               .xlabel = "published",
+                               .ylabel = "predicted",
+                               .log_x = true,
+                               .log_y = true,
+                               .series = s,
+                               .n_series = n},
+                dir, "predicted.svg", e);
+}
+
+static int plot_errors(const struct reproduction *r, const char *dir, struct arena *a,
+                       struct err *e)
+{
+    struct plot_series s[SPLITS];
+    const char **label = ARENA_NEWS(a, (size_t)r->n + 1, const char *);
+    int n = 0, bars = 0;
+    for (int i = 0; i < r->n; i++)
+        if (comparable(&r->row[i]) && !isnan(r->row[i].error))
+            label[bars++] = r->row[i].id;
+    if (!bars)
+        return 0;
+    for (int split = 0; split < SPLITS; split++) {
+        struct curve c = curve(a, bars);
+        bool any = false;
+        for (int i = 0; i < r->n; i++)
+            if (comparable(&r->row[i]) && !isnan(r->row[i].error)) {
+                bool mine = (int)r->row[i].split == split;
+                c.y[c.n++] = mine ? r->row[i].error : (double)NAN;
+                any |= mine;
+            }
+        if (any)
+            s[n++] = (struct plot_series){split_names[split], c.x, c.y, c.n, false};
+    }
+    return draw(&(struct plot){.title = "Error of each prediction",
+                               .xlabel = "",
+                               .ylabel = "error (%)",
+                               .series = s,
+                               .n_series = n,
+                               .label = label,
+                               .n_bars = bars},
+                dir, "errors.svg", e);
+}
+
+static int plot_operators(const struct reproduction *r, const struct experiments *x,
+                          const char *dir, struct arena *a, struct err *e)
+{
+    struct curve p = curve(a, r->n), v = curve(a, r->n);
+    const char **label = ARENA_NEWS(a, (size_t)r->n + 1, const char *);
+    for (int i = 0; i < r->n; i++) {
+        const struct reproduced *y = &r->row[i];
+        if (!comparable(y) || strcmp(experiments_kind(x, y->experiment), "operator"))
+            continue;
+        label[p.n] = y->id;
+        p.y[p.n++] = y->p.value;
+        v.y[v.n++] = y->value;
+    }
+    struct plot_series s[] = {{"published", v.x, v.y, v.n, false},
+                              {"predicted", p.x, p.y, p.n, false}};
+    return p.n ? draw(&(struct plot){.title = "Isolated latency of operators",
+                                     .xlabel = "",
+                                     .ylabel = "latency (us)",
+                                     .log_y = true,
+                                     .series = s,
+                                     .n_series = 2,
+                                     .label = label,
+                                     .n_bars = p.n},
+                      dir, "operators.svg", e)
+               : 0;
+}
+
+static int plots(const struct reproduction *r, const struct experiments *x, const char *dir,
+                 struct err *e)
+{
+    struct arena a;
+    if (mkdir(dir, 0777) < 0 && errno != EEXIST)
+        return err_at(e, ERR_IO, dir, 0, NULL, "cannot make the folder: %s", strerror(errno));
+    arena_init(&a);
+    int rc = plot_scatter(r, dir, &a, e);
+    if (rc == 0)
+        rc = plot_errors(r, dir, &a, e);
+    if (rc == 0)
+        rc = plot_operators(r, x, dir, &a, e);
+    arena_fini(&a);
+    return rc;
+}
+
+// --- the files
+
+// Under its name only when it is complete.
+static int write_result(const struct reproduction *r, const char *path, struct err *e)
+{
+    char new[600];
+    if (snprintf(new, sizeof new, "%s.new", path) >= (int)sizeof new)
+        return err_set(e, ERR_USAGE, "the name of the result is too long");
+    FILE *f = fopen(new, "w");
+    if (!f)
+        return err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
+    reproduction_write(r, f);
+    bool bad = ferror(f) != 0;
+    bad |= fclose(f) != 0;
+    if (bad || rename(new, path) != 0) {
+        err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
+        unlink(new);
+        return e->code;
+    }
+    return 0;
+}
+
+static void moved(void *user, const char *id, const char *was, const char *now)
+{
+    (void)user;
+    fprintf(stderr, "partita: %s moved: %s, was %s\n", id, *now ? now : "no prediction",
+            *was ? was : "without prediction");
+}
+
+static int check(const struct reproduction *r, const char *path, struct err *e)
+{
+    int n = reproduction_compare(r, path, TOLERANCE, moved, NULL, e);
+    if (n <= 0)
+        return n;
+    return err_at(e, ERR_CHECK, path, 0, NULL,
+                  "%d prediction%s moved by more than 1 %%; if that is intended, `make repro` "
+                  "writes the new ones",
+                  n, n == 1 ? "" : "s");
+}
+
+// --- running
+
+static bool wanted(const struct repro_options *o, const struct reproduced *y)
+{
+    bool named = o->n_only == 0;
+    for (int i = 0; i < o->n_only; i++)
+        named |= !strcmp(o->only[i], y->id);
+    return named && (o->split == SPLITS || o->split == (int)y->split);
+}
+
+// 0, or 1 when stopped by Ctrl-C.
+static int run_all(const struct repro_options *o, struct reproduction *r, struct experiments *x,
+                   const struct experiment_world *w)
+{
+    const struct common quiet = {.quiet = o->quiet};
+    bool visible = cli_show_progress(&quiet);
+    cli_catch_stop();
+    for (int i = 0; i < r->n && !cli_stop; i++) {
+        if (!wanted(o, &r->row[i]))
+            continue;
+        if (visible)
+            fprintf(stderr, "\r\033[K%d of %d: %s", i + 1, r->n, r->row[i].id);
+        reproduction_run(r, i, x, w);
+    }
+    if (visible)
+        fprintf(stderr, "\r\033[K");
+    return cli_stop ? 1 : 0;
+}
+
+static int report(const struct repro_options *o, const struct reproduction *r,
+                  const struct experiments *x, struct err *e)
+{
+    int failed = 0, rc = 0;
+    for (int i = 0; i < r->n; i++)
+        failed += r->row[i].state == REPRODUCED_FAILED;
+    if (o->json)
+        print_json(stdout, r);
+    else
+        print(stdout, r);
+    if (o->out)
+        rc = write_result(r, o->out, e);
+    if (rc == 0 && o->plots)
+        rc = plots(r, x, o->plots, e);
+    if (rc == 0 && o->check)
+        rc = check(r, o->check, e);
+    if (rc == 0 && failed)
+        rc = err_set(e, ERR_CHECK, "%d experiment%s failed", failed, failed == 1 ? "" : "s");
+    return rc;
+}
+
+// The published values stand beside the experiments.
+static int published_beside(const char *cfg, char *buf, size_t size, struct err *e)
+{
+    size_t n = strlen(cfg);
+    if (n < 4 || strcmp(cfg + n - 4, ".cfg") || n + 1 > size)
+        return err_set(e, ERR_USAGE, "%s: the experiments are a .cfg; --published names the table",
+                       cfg);
+    snprintf(buf, size, "%.*s.csv", (int)n - 4, cfg);
+    return 0;
+}
+
+int cmd_repro(int argc, char **argv)
+{
+    struct repro_options o = {.split = SPLITS};
+    struct experiments *x = NULL;
+    struct reproduction r = {.n = 0};
+    struct cli_world w;
+    char path[512], table[512];
+    struct err e = {0}, no;
+    cli_parse(&argp, argc, argv, &o);
+    cli_world_open(&w, o.set, o.n_set);
+    int rc = cli_find_config("repro", o.name, path, sizeof path, &e);
+    if (rc == 0 && !o.published) {
+        rc = published_beside(path, table, sizeof table, &e);
+        o.published = table;
+    }
+    if (rc == 0)
+        rc = experiments_open(path, &x, &e);
+    for (int i = 0; rc == 0 && i < o.n_only; i++)
+        if (experiments_find(x, o.only[i], &no) < 0) {
+            e = no;
+            rc = e.code;
+        }
+    bool stopped = false;
+    if (rc == 0 && (rc = reproduction_open(x, o.published, &r, &e)) == 0) {
+        stopped = run_all(&o, &r, x, &w.base);
+        if (!stopped)
+            rc = report(&o, &r, x, &e);
+        reproduction_close(&r);
+    }
+    experiments_close(x);
+    cli_world_close(&w);
+    if (stopped)
+        return cli_error(EXIT_INTERRUPT, "interrupted; nothing is written");
+    return rc < 0 ? cli_fail(&e) : EXIT_OK;
+}
