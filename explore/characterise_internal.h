@@ -17,5 +17,7 @@ enum section {
 };
 extern const char *const characterise_section[CHARACTERISE_SECTIONS];
 int characterise_section_of(const struct point *p); // -1: none
+// One of the matmuls over size: M = K, and as many tokens unless that is more than max_n.
+bool characterise_is_square(const struct point *p, int max_n);
 
 #endif

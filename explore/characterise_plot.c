@@ -29,7 +29,7 @@ struct picture {
 
 static bool is_square(const struct point *p, const struct view *v)
 {
-    return p->m == p->k && p->n == (p->m < v->max_n ? p->m : v->max_n);
+    return characterise_is_square(p, v->max_n);
 }
 
 static bool is_shape(const struct point *p, const struct view *v)
@@ -119,7 +119,18 @@ static void line_title(struct line *l, bool by_order, bool by_shape)
         snprintf(l->title + at, sizeof l->title - (size_t)at, ", %d x %d", l->of->m, l->of->k);
 }
 
-// The points of a picture as lines; the order of points is that of the profile.
+// Keeps the points in the order of x.
+static void add_point(struct line *l, double x, double y)
+{
+    int i = l->n++;
+    for (; i > 0 && l->x[i - 1] > x; i--) {
+        l->x[i] = l->x[i - 1];
+        l->y[i] = l->y[i - 1];
+    }
+    l->x[i] = x;
+    l->y[i] = y;
+}
+
 static int lines_of(const struct picture *q, const struct view *v, const struct point *p, int n,
                     struct line *line)
 {
@@ -143,8 +154,7 @@ static int lines_of(const struct picture *q, const struct view *v, const struct 
         }
         if (!line[l].x || !line[l].y)
             abort();
-        line[l].x[line[l].n] = axis_of(&p[i], q->x);
-        line[l].y[line[l].n++] = p[i].value;
+        add_point(&line[l], axis_of(&p[i], q->x), p[i].value);
     }
     for (int l = 0; l < count; l++)
         line_title(&line[l], by_order, q->by_shape);

@@ -64,6 +64,11 @@ static void matmul(struct grid *g, enum section section, const struct device_cap
     }
 }
 
+bool characterise_is_square(const struct point *p, int max_n)
+{
+    return p->m == p->k && p->n == least(p->m, max_n);
+}
+
 // The weights of Llama-3-8B: q and o; gate and up; down.
 static const int SHAPES[][2] = {{4096, 4096}, {28672, 4096}, {4096, 14336}};
 enum { N_SHAPES = sizeof SHAPES / sizeof SHAPES[0] };
@@ -228,9 +233,9 @@ int characterise_points(const struct machine *m, const struct characterise_optio
 {
     struct grid g = {.m = m, .o = *o};
     // A real machine here computes some GFLOP/s, and has a few minutes.
-    int real_m = o->quick ? 1024 : 2048, real_n = o->quick ? 128 : 256;
-    g.stream_m = m->values ? 2 * real_m : 28672;
-    g.stream_k = m->values ? 2 * real_m : 4096;
+    int real_m = o->quick ? 512 : 1024, real_n = o->quick ? 128 : 256;
+    g.stream_m = m->values ? 4 * real_m : 28672;
+    g.stream_k = m->values ? 4 * real_m : 4096;
     g.stream_m = o->max_m ? least(o->max_m, g.stream_m) : g.stream_m;
     g.stream_k = o->max_k ? least(o->max_k, g.stream_k) : g.stream_k;
     if (!g.o.max_m)

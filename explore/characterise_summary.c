@@ -12,6 +12,7 @@
 
 static const double SATURATED = 0.9; // of the best
 static const double STEPPED = 0.8;   // of the rise
+static const double ALIKE = 1.01;
 
 // Walks the points of one section that differ in `what` from all before; NULL at the end.
 static const struct point *next_what(const struct point *p, int n, enum section s, int *at)
@@ -31,30 +32,41 @@ static bool is(const struct point *p, enum section s, const char *what)
     return characterise_section_of(p) == (int)s && !strcmp(p->what, what);
 }
 
+static bool throughput_of(const struct point *p, const char *what)
+{
+    return is(p, SECTION_OPERATOR, what) && !strcmp(p->unit, "GFLOP/s");
+}
+
 static void operators(const struct point *p, int n, FILE *f)
 {
     const struct point *q;
+    int max_n = 0;
+    for (int i = 0; i < n; i++)
+        if (characterise_section_of(&p[i]) == SECTION_OPERATOR && p[i].n > max_n)
+            max_n = p[i].n;
     for (int at = 0; (q = next_what(p, n, SECTION_OPERATOR, &at));) {
         const struct point *best = q, *from = NULL;
+        double most = 0; // of squares
         for (int i = 0; i < n; i++)
-            if (is(&p[i], SECTION_OPERATOR, q->what) && !strcmp(p[i].unit, "GFLOP/s") &&
-                p[i].value > best->value)
-                best = &p[i];
+            if (throughput_of(&p[i], q->what)) {
+                best = p[i].value > best->value ? &p[i] : best;
+                if (characterise_is_square(&p[i], max_n))
+                    most = fmax(most, p[i].value);
+            }
         for (int i = 0; i < n; i++)
-            if (is(&p[i], SECTION_OPERATOR, q->what) && p[i].m == p[i].k &&
-                p[i].value >= SATURATED * best->value &&
-                (!from || (double)p[i].m * p[i].k * p[i].n < (double)from->m * from->k * from->n))
+            if (throughput_of(&p[i], q->what) && characterise_is_square(&p[i], max_n) &&
+                p[i].value >= SATURATED * most && (!from || p[i].m < from->m))
                 from = &p[i];
         fprintf(f, "  %-14s at most %.4g %s (%d x %d, %d tokens)", q->what, best->value, best->unit,
                 best->m, best->k, best->n);
         if (from)
-            fprintf(f, ", saturates at %d x %d, %d tokens", from->m, from->k, from->n);
+            fprintf(f, "; saturates at %d x %d, %d tokens", from->m, from->k, from->n);
         fputc('\n', f);
     }
 }
 
-// The share of the rise over n at multiples of `width`. The first token is left out: a device may
-// have a path of its own for it.
+// The share of the rise over n that lies between a multiple of `width` and the next number. The
+// first token is left out: a device may have a path of its own for it.
 static double stepped(const struct point *p, int n, const char *what, int width)
 {
     const struct point *before = NULL;
@@ -65,7 +77,7 @@ static double stepped(const struct point *p, int n, const char *what, int width)
         if (before && before->n < p[i].n) {
             double rise = p[i].value - before->value;
             all += rise;
-            at += (before->n - 1) / width != (p[i].n - 1) / width ? rise : 0;
+            at += before->n % width == 0 && p[i].n == before->n + 1 ? rise : 0;
         }
         before = &p[i];
     }
@@ -117,8 +129,11 @@ static void shapes(const struct point *p, int n, FILE *f)
                 slow = p[i].value > slow->value ? &p[i] : slow;
                 fast = p[i].value < fast->value ? &p[i] : fast;
             }
-        fprintf(f, "  %-14s %d x %d takes %.3g x the time of %d x %d (%d tokens)\n", q->what,
-                slow->m, slow->k, slow->value / fast->value, fast->m, fast->k, q->n);
+        if (slow->value < ALIKE * fast->value)
+            fprintf(f, "  %-14s all shapes alike (%d tokens)\n", q->what, q->n);
+        else
+            fprintf(f, "  %-14s %d x %d takes %.3g x the time of %d x %d (%d tokens)\n", q->what,
+                    slow->m, slow->k, slow->value / fast->value, fast->m, fast->k, q->n);
     }
 }
 

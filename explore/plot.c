@@ -24,7 +24,7 @@
 extern char **environ;
 
 enum { WIDTH = 960, HEIGHT = 600 };
-enum { LABEL_ROOM = 100 }; // letters that stand beside each other below the bars
+enum { LABEL_ROOM = 60 }; // letters that stand beside each other below the bars
 enum { BINARY_DECADES = 5, SHORT_DECADES = 3 };
 
 static const char STYLE[] = "set encoding utf8\n"
@@ -41,7 +41,7 @@ static const char STYLE[] = "set encoding utf8\n"
                             "set border 3 lc rgb '#404040'\n"
                             "set tics nomirror out\n"
                             "set xtics noenhanced\n"
-                            "set key outside bottom center horizontal noenhanced\n";
+                            "set key tmargin center horizontal noenhanced\n";
 
 // A text as a gnuplot string: in single quotes only the quote itself has a meaning.
 static void quoted(FILE *f, const char *text)
@@ -104,7 +104,10 @@ static void log_axis(const struct plot *p, const char *axis, FILE *f)
         fprintf(f, "set logscale x 2\nset format x '%%g'\n");
         return;
     }
-    fprintf(f, "set logscale %s 10\n", axis);
+    // Not to the next power: that would leave much of a picture empty. A bar of the least value
+    // shows.
+    fprintf(f, "set logscale %s 10\nset %srange [%.9g:%.9g]\n", axis, axis,
+            least / (p->label ? 3 : 1.3), most * 1.3);
     if (decades >= SHORT_DECADES) {
         fprintf(f, "set %stics enhanced\nset format %s '10^{%%T}'\n", axis, axis);
         return;
@@ -171,7 +174,7 @@ static void bars_script(const struct plot *p, FILE *f)
                "set style fill solid 0.85 noborder\nset boxwidth 0.9\n"
                "set grid noxtics\n");
     if (longest * (size_t)p->n_bars > LABEL_ROOM)
-        fprintf(f, "set xtics rotate by -40\n");
+        fprintf(f, "set xtics rotate by 35 right\n");
     for (int s = 0; s < p->n_series; s++) {
         fprintf(f, "%s$bars using %d:xtic(1) lt %d title ", s ? ", \\\n     " : "plot ", s + 2,
                 s % 8 + 1);
