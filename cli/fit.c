@@ -58,7 +58,7 @@ static const struct argp_option options[] = {
     {"tolerance", KEY_TOLERANCE, "PERCENT", 0,
      "standard deviation of rows that do not state one (default \"5 %\")", 0},
     {"threshold", KEY_THRESHOLD, "PERCENT", 0,
-     "largest standard error of a parameter that counts as determined (default \"10 %\")", 0},
+     "largest standard error of a parameter that counts as determined (default \"25 %\")", 0},
     {"seed", KEY_SEED, "SEED", 0, "seed of the starts (default 0)", 0},
     {"json", KEY_JSON, 0, 0, "print the report as JSON", 0},
     {"quiet", 'q', 0, 0, "no progress", 0},
@@ -168,7 +168,9 @@ static int predict(void *user, const double *x, const bool *want, double *y, str
 static double round_value(void *user, int i, double x)
 {
     const struct fit_run_state *s = user;
-    return fit_round_value(&s->target.key[i], x);
+    const struct fit_key *k = &s->target.key[i];
+    double start = s->target.parameter[i].start, round = fit_round_value(k, x);
+    return round == fit_round_value(k, start) ? start : round; // the same, in these digits
 }
 
 static void progress(void *user, int start, int iteration, double rms)
@@ -220,7 +222,7 @@ static int write_out(const struct fit_options *o, struct fit_run_state *s,
 int cmd_fit(int argc, char **argv)
 {
     struct fit_options o = {
-        .given = {.soc = "sd8gen3", .tolerance = 0.05}, .threshold = 0.1, .starts = 1};
+        .given = {.soc = "sd8gen3", .tolerance = 0.05}, .threshold = 0.25, .starts = 1};
     struct fit_result r = {0};
     struct err e = {0};
     cli_parse(&argp, argc, argv, &o);

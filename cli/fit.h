@@ -21,11 +21,11 @@ enum { FIT_TEXT = 96 };
 // --- parameters
 
 struct fit_key {
-    char name[FIT_TEXT];       // as reports call it: the dotted key
-    char key[FIT_TEXT];        // in the file: the same, or "scale[0].factor"
+    char name[FIT_TEXT];        // as reports call it: the dotted key
+    char key[FIT_TEXT];         // in the file: the same, or "scale[0].factor"
     const struct conf_row *row; // unit, limits, type
-    char written[FIT_TEXT];    // the value as the file has it, without quotes
-    char comment[400];         // behind it
+    char written[FIT_TEXT];     // the value as the file has it, without quotes
+    char comment[400];          // behind it
 };
 
 // The file that is calibrated: a SoC, or an engine's profile.
@@ -75,9 +75,9 @@ struct fit_observations {
     const char *path;
     int m; // rows that are used
     struct fit_row *row;
-    const char **unit;    // [m]
-    struct point *point;  // [m], of a profile
-    int *experiment;      // [m], of a table
+    const char **unit;   // [m]
+    struct point *point; // [m], of a profile
+    int *experiment;     // [m], of a table
     struct experiments *experiments;
     struct fit_world world;
     int n_unused;

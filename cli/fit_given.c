@@ -76,8 +76,7 @@ static int model(const struct experiment_world *w, const char *name, const char 
 {
     struct fit_world *x = world_of(w);
     ask(x, engine);
-    return x->cli.base.model(&x->cli.base, name, ours(x, engine) ? x->engine_path : engine, out,
-                             e);
+    return x->cli.base.model(&x->cli.base, name, ours(x, engine) ? x->engine_path : engine, out, e);
 }
 
 static int engine_names(const struct experiment_world *w, const char *engine, const char **policy,
@@ -85,8 +84,8 @@ static int engine_names(const struct experiment_world *w, const char *engine, co
 {
     struct fit_world *x = world_of(w);
     ask(x, engine);
-    return x->cli.base.engine(&x->cli.base, ours(x, engine) ? x->engine_path : engine, policy,
-                              sync, e);
+    return x->cli.base.engine(&x->cli.base, ours(x, engine) ? x->engine_path : engine, policy, sync,
+                              e);
 }
 
 static int specification(const struct experiment_world *w, const char *soc, const char *what,
@@ -104,9 +103,9 @@ static int specification(const struct experiment_world *w, const char *soc, cons
 static int open_world(struct fit_world *x, const struct fit_given_options *o, struct err *e)
 {
     if (cli_find_config("soc", o->soc, x->soc_path, sizeof x->soc_path, e) < 0 ||
-        (o->engine && (cli_find_config("engine", o->engine, x->engine_path,
-                                       sizeof x->engine_path, e) < 0 ||
-                       engine_open(x->engine_path, &x->profile, e) < 0)))
+        (o->engine &&
+         (cli_find_config("engine", o->engine, x->engine_path, sizeof x->engine_path, e) < 0 ||
+          engine_open(x->engine_path, &x->profile, e) < 0)))
         return e->code;
     if (!stem(x->soc_path, x->soc, sizeof x->soc) ||
         (o->engine && !stem(x->engine_path, x->engine, sizeof x->engine)))
@@ -311,7 +310,8 @@ static void set_candidate(struct fit_world *w, const struct fit_target *t, const
             w->profile.scale[item].factor = values[i];
             continue;
         }
-        snprintf(w->text[i], sizeof w->text[i], "%s=%s", k->key, fit_exact_text(k, values[i], text));
+        snprintf(w->text[i], sizeof w->text[i], "%s=%s", k->key,
+                 fit_exact_text(k, values[i], text));
         w->set[i] = w->text[i];
     }
     w->cli.set = w->set;

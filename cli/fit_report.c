@@ -6,6 +6,11 @@
 #include <math.h>
 #include <string.h>
 
+static const char *plural(int n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static int longest(const struct fit_report *r, bool rows)
 {
     int most = rows ? 3 : 9;
@@ -38,8 +43,8 @@ static void print_top(const struct fit_report *r, const struct fit_estimate *e, 
 static void print_parameters(const struct fit_report *r, FILE *f)
 {
     int width = longest(r, false);
-    fprintf(f, "%-*s  %14s  %14s  %9s  %-10s  %s\n", width, "parameter", "start", "fitted",
-            "error", "", "moves most (d ln row / d ln parameter)");
+    fprintf(f, "%-*s  %14s  %14s  %9s  %-10s  %s\n", width, "parameter", "start", "fitted", "error",
+            "", "moves most (d ln row / d ln parameter)");
     for (int i = 0; i < r->target->n; i++) {
         const struct fit_key *k = &r->target->key[i];
         const struct fit_estimate *e = &r->result->estimate[i];
@@ -61,7 +66,10 @@ static void print_directions(const struct fit_report *r, FILE *f)
         const struct fit_direction *at = &r->result->direction[d];
         fprintf(f, "\n");
         for (int k = 0; k < at->n; k++)
-            fprintf(f, "%s%s", k == 0 ? "" : k + 1 < at->n ? ", " : " and ",
+            fprintf(f, "%s%s",
+                    k == 0          ? ""
+                    : k + 1 < at->n ? ", "
+                                    : " and ",
                     r->target->key[at->parameter[k]].name);
         fprintf(f, ": only a combination is determined; relative changes of");
         for (int k = 0; k < at->n; k++)
@@ -91,7 +99,7 @@ static void print_rows(const struct fit_report *r, FILE *f)
 static void print_evidence(const struct fit_report *r, FILE *f)
 {
     const struct fit_result *x = r->result;
-    fprintf(f, "\n%d of %d rows depend on the parameters; rms error %.2f %%, before %.2f %%\n",
+    fprintf(f, "\n%d of %d rows moved by the parameters; rms error %.2f %%, before %.2f %%\n",
             x->n_moved, r->data->m, 100 * x->rms, 100 * x->rms_before);
     fprintf(f, "%d degrees of freedom (%d rows, %d independent parameters)", x->freedom, x->n_moved,
             x->rank);
@@ -115,10 +123,10 @@ static void print_evidence(const struct fit_report *r, FILE *f)
 
 void fit_report_print(const struct fit_report *r, FILE *f)
 {
-    fprintf(f, "%s, %d parameters, with %d rows of %s", r->target->path, r->target->n, r->data->m,
-            r->data->path);
+    fprintf(f, "%s, %d parameter%s, with %d row%s of %s", r->target->path, r->target->n,
+            plural(r->target->n), r->data->m, plural(r->data->m), r->data->path);
     if (r->data->passed_over)
-        fprintf(f, " (%d rows of other splits were not looked at)", r->data->passed_over);
+        fprintf(f, " (%d of other splits not looked at)", r->data->passed_over);
     fprintf(f, "\n\n");
     print_parameters(r, f);
     print_directions(r, f);
@@ -136,9 +144,9 @@ static void json_parameter(const struct fit_report *r, int i, struct json *j)
     json_object_begin(j, NULL);
     json_str(j, "key", k->name);
     json_str(j, "start", k->written);
-    json_str(j, "fitted", e->value == r->target->parameter[i].start
-                              ? k->written
-                              : fit_value_text(k, e->value, text));
+    json_str(j, "fitted",
+             e->value == r->target->parameter[i].start ? k->written
+                                                       : fit_value_text(k, e->value, text));
     json_f64(j, "value", e->value);
     json_f64(j, "relative_error", e->error);
     json_str(j, "verdict", fit_verdict_name(e->verdict));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The keys that a calibration may move. A configuration says of each value where it comes from, in
-// the comment behind it: `fitted` may be fitted again, `guess` only when asked, and whatever else is
-// there (a specification, a publication) is not ours to change, unless its key is given by name.
+// the comment behind it: `fitted` may be fitted again, `guess` only when asked, and whatever else
+// is there (a specification, a publication) is not ours to change, unless its key is given by name.
 //
 // Afterwards the file says what the rows said: a value that they determine is `fitted` with the
 // rows that matter, one that they do not is a `guess` with the reason.
@@ -135,8 +135,10 @@ static int add(struct choice *x, const struct fit_key *k)
     if (!chosen(x, k))
         return 0;
     if (t->n == FIT_MAX_PARAMETERS)
-        return err_at(x->e, ERR_USAGE, t->path, 0, NULL, "more than %d keys to fit; choose with "
-                      "--free", (int)FIT_MAX_PARAMETERS);
+        return err_at(x->e, ERR_USAGE, t->path, 0, NULL,
+                      "more than %d keys to fit; choose with "
+                      "--free",
+                      (int)FIT_MAX_PARAMETERS);
     if (unit_parse(row->unit, k->written, &start, x->e) < 0)
         return err_at(x->e, ERR_CONFIG, t->path, 0, k->key, "'%.40s' is not a number", k->written);
     // What a row leaves open is positive, if the value is.
@@ -145,7 +147,9 @@ static int add(struct choice *x, const struct fit_key *k)
     t->parameter[t->n] = (struct fit_parameter){
         .name = t->key[t->n].name,
         .start = start,
-        .min = low && row->min > -1e300 ? row->min : start >= 0 ? 0 : -INFINITY,
+        .min = low && row->min > -1e300 ? row->min
+               : start >= 0             ? 0
+                                        : -INFINITY,
         .max = high && row->max < 1e300 ? row->max : INFINITY,
         .whole = row->type == CONF_INT && row->unit == UNIT_NONE,
     };
@@ -186,8 +190,8 @@ static int walk(struct choice *x, const struct conf_node *n, const char *prefix)
 
 static int walk_engine(struct choice *x)
 {
-    static const struct conf_row factor = {.name = "factor", .type = CONF_REAL, .min = 1e-3,
-                                           .max = 1e3};
+    static const struct conf_row factor = {
+        .name = "factor", .type = CONF_REAL, .min = 1e-3, .max = 1e3};
     const struct conf_node *root = conf_root(x->c);
     int rc = 0;
     for (int i = 0; i < conf_count(root, "scale") && rc == 0; i++) {
@@ -308,8 +312,8 @@ static const char *remainder_of(const char *comment)
 }
 
 static void fitted_comment(const struct fit_key *k, const struct fit_estimate *e,
-                           const struct fit_row *row, const char *source, bool name_rows,
-                           char *out, size_t size)
+                           const struct fit_row *row, const char *source, bool name_rows, char *out,
+                           size_t size)
 {
     const char *list = strchr(k->comment, '('), *rest = remainder_of(k->comment);
     char more[40];
@@ -373,12 +377,15 @@ int fit_target_apply(struct fit_target *t, const struct fit_result *r, const str
         bool quoted = k->row->unit != UNIT_NONE;
         bool point = !quoted && k->row->type == CONF_REAL && !strpbrk(text, ".e");
         snprintf(value, sizeof value, "%s%.90s%s", quoted ? "\"" : "", text,
-                 quoted ? "\"" : point ? ".0" : "");
+                 quoted  ? "\""
+                 : point ? ".0"
+                         : "");
         if (known)
             fitted_comment(k, x, row, source, name_rows, comment, sizeof comment);
         else
             guess_comment(t, i, r, source, comment, sizeof comment);
-        bool keep = !known && marked(k->comment, "guess") && !moved;
+        // Nothing new is known of a guess that stays, or of a value that stays at its bound.
+        bool keep = !moved && (x->at || (!known && marked(k->comment, "guess")));
         if (conf_edit_set(t->edit, k->key, moved ? value : NULL, keep ? NULL : comment, e) < 0)
             return e->code;
     }

@@ -47,7 +47,7 @@ struct fit_problem {
 
     double step;      // relative step of the differences; 0: 0.002. Larger where the model is bumpy
     double precision; // relative change of the parameters that ends the iteration; 0: 1e-5
-    double threshold; // largest relative standard error of a determined parameter; 0: 0.1
+    double threshold; // largest relative standard error of a determined parameter; 0: 0.25
     int iterations;   // at most, per solution; 0: 60
     int starts;       // 0, 1: from `start` only; more: also from random values around it
     uint64_t seed;    // of those

@@ -171,7 +171,7 @@ static double variance(const struct columns *c, int k)
 
 static void estimate(const struct fit_state *s, const struct columns *c, struct fit_result *r)
 {
-    double threshold = s->p->threshold > 0 ? s->p->threshold : 0.1;
+    double threshold = s->p->threshold > 0 ? s->p->threshold : 0.25;
     double scatter = isnan(r->scatter) ? 1 : r->scatter;
     int freedom[FIT_MAX_PARAMETERS] = {0};
     count_freedom(s, c, r, freedom);
@@ -192,7 +192,7 @@ static void estimate(const struct fit_state *s, const struct columns *c, struct 
 // determined.
 static void judge_directions(const struct fit_state *s, struct fit_result *r)
 {
-    double threshold = s->p->threshold > 0 ? s->p->threshold : 0.1;
+    double threshold = s->p->threshold > 0 ? s->p->threshold : 0.25;
     int kept = 0;
     for (int d = 0; d < r->n_directions; d++) {
         struct fit_direction *at = &r->direction[d];

@@ -94,8 +94,8 @@ static int missing(const struct reader *r, int n, char **field, const char *name
 {
     const char *near = err_nearest(name, (const char *const *)field, (size_t)n);
     return err_at(r->e, ERR_FORMAT, r->path, r->line, name,
-                  "no such column%s%.40s%s; expected a table with id, unit, value, split", near ? " (\"" : "",
-                  near ? near : "", near ? "\" is there)" : "");
+                  "no such column%s%.40s%s; expected a table with id, unit, value, split",
+                  near ? " (\"" : "", near ? near : "", near ? "\" is there)" : "");
 }
 
 static int header(struct reader *r)
