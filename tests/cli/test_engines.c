@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Engine profiles: configs/engine/NAME.cfg and --engine.
 //
-// The seven published rows of split `given` that compare other engines with ours, through the
-// program: hetero-layer (policy layer) and hetero-tensor under sleep_poll against each profile, on
-// configs/soc/sd8gen3.cfg with llama3-8b, prompt 256, 32 tokens. Each factor in a profile is fitted
-// to one of these rows, so what is tested is that profile and SoC still belong together. A copy of
-// the values stands here; rows of the splits `check` and `blind` are not looked at.
-//
-// Then the rules: what wins over what, and that a malformed profile gives an error that points.
+// What wins over what, on which SoC they work, and that a malformed profile gives an error that
+// points. That profile and SoC belong together, the published comparisons of engines, is among the
+// experiments of configs/repro (tests/cli/test_repro.c).
 #include "tests/cli/cli_util.h"
 
 static double number(const json_t *j, const char *key)
@@ -31,46 +27,7 @@ static double simulate(const char *options, const char *key)
     return v;
 }
 
-// --- the published rows
-
 static const char *const engines[] = {"mnn-opencl", "mlc", "llamacpp-cpu", "npu-only-fp16"};
-
-static const struct row {
-    const char *id, *engine;
-    bool decode;
-    double published; // speedup of ours over the engine
-} rows[] = {
-    {"prefill.layer_vs_mnn.256", "mnn-opencl", false, 5.85},
-    {"prefill.layer_vs_mlc.256", "mlc", false, 5.64},
-    {"prefill.layer_vs_llamacpp.256", "llamacpp-cpu", false, 24.9},
-    {"prefill.layer_vs_pi2fp16.256", "npu-only-fp16", false, 3.29},
-    {"decode.vs_mnn", "mnn-opencl", true, 1.50},
-    {"decode.vs_llamacpp", "llamacpp-cpu", true, 2.53},
-    {"decode.vs_mlc", "mlc", true, 1.52},
-};
-
-enum { N_ROWS = sizeof rows / sizeof rows[0] };
-#define GIVEN "--soc sd8gen3 --model llama3-8b --prompt 256 --gen 32 "
-
-static void test_given(void)
-{
-    const double limit = 15; // percent, as asked; a fresh fit leaves less than 0.1
-    double layer = simulate(GIVEN "--policy layer --sync sleep_poll", "ttft_ms");
-    double tensor = simulate(GIVEN "--policy hetero_tensor --sync sleep_poll", "tpot_ms");
-    printf("\n  %-32s %10s %10s %8s\n", "row", "predicted", "published", "error");
-    for (int i = 0; i < N_ROWS; i++) {
-        const struct row *r = &rows[i];
-        char options[128];
-        snprintf(options, sizeof options, GIVEN "--engine %s", r->engine);
-        double theirs = simulate(options, r->decode ? "tpot_ms" : "ttft_ms");
-        double ratio = theirs / (r->decode ? tensor : layer);
-        double error = 100 * (ratio / r->published - 1);
-        printf("  %-32s %10.3f %10.3f %+7.2f%%\n", r->id, ratio, r->published, error);
-        if (!CHECK(fabs(error) <= limit))
-            test_note("%s: predicted %g, published %g, error %+.2f %%", r->id, ratio, r->published,
-                      error);
-    }
-}
 
 // --- any SoC, any length
 
@@ -244,6 +201,5 @@ static void test_bad_changes(void)
     fails(2, "command line: gpu.gemm: ", "sim --engine x.cfg --set gpu.gemm=fast");
 }
 
-TESTS(cli_engines, T(test_given), T(test_other_soc), T(test_list), T(test_names_win),
-      T(test_changes), T(test_weight_bits), T(test_missing_device), T(test_bad_names),
-      T(test_bad_changes))
+TESTS(cli_engines, T(test_other_soc), T(test_list), T(test_names_win), T(test_changes),
+      T(test_weight_bits), T(test_missing_device), T(test_bad_names), T(test_bad_changes))

@@ -355,7 +355,22 @@ static void test_values(void)
     soc_close(m);
 }
 
+// The NPU's wake-up is in the isolated profile of a decode operator, not in a running decode.
+static void test_isolated_is_not_streamed(void)
+{
+    struct machine *m = soc_open(SOC_DEFAULT, NULL, false);
+    int gpu = soc_index(m, DEVICE_GPU), npu = soc_index(m, DEVICE_NPU);
+    struct task *t = soc_matmul(4096, 4096, 1, 0);
+    double alone = soc_isolated(m, npu, t), streamed = soc_streamed(m, npu, t, 50);
+    test_note("npu: isolated %.0f us, streamed %.0f us", alone, streamed);
+    CHECK(alone - streamed > 100);
+    alone = soc_isolated(m, gpu, t), streamed = soc_streamed(m, gpu, t, 50);
+    test_note("gpu: isolated %.0f us, streamed %.0f us", alone, streamed);
+    CHECK(alone > 2 * streamed);
+    soc_close(m);
+}
+
 TESTS(models_soc, T(test_all_open_and_run), T(test_same_run_same_digest),
       T(test_thousand_runs_do_not_grow), T(test_reset_with_work_under_way), T(test_strict),
       T(test_dump_reads_back), T(test_sources), T(test_sleeping), T(test_pauses_are_turns),
-      T(test_trace), T(test_buffers), T(test_values))
+      T(test_trace), T(test_buffers), T(test_values), T(test_isolated_is_not_streamed))
