@@ -1,19 +1,41 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// partita profile: the cost table of a machine for a model, as CSV; the same profiler in both
-// worlds.
-#include "cli/cli.h"
+// partita profile: what a machine is like, in both worlds in one format: throughput over size,
+// stages, orders, shapes, graph preparation, bandwidth, latencies. With --cost, the cost table of a
+// machine for a model.
+//
+// The points are measured before the first is written, and a file appears under its name only when
+// it is complete: whatever ends the program, there is never half a profile.
+#include "cli/explore.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "explore/characterise.h"
+#include "explore/plot.h"
+
+enum { KEY_COST = 3100, KEY_PLOTS, KEY_QUICK, KEY_MAX_M, KEY_MAX_K, KEY_MAX_N, MOST = 1 << 20 };
+
+static const char default_model[] = "tinyllama-1.1b";
 
 struct profile_options {
     struct workload w;
-    const char *out;
+    struct characterise_options grid;
+    const char *out, *plots;
+    bool cost;
 };
 
 static const struct argp_option options[] = {
     {"output", 'o', "FILE", 0, "file to write (default: standard output)", 0},
+    {"plots", KEY_PLOTS, "DIR", 0, "draw the sections as SVG files in DIR (with gnuplot)", 0},
+    {"quick", KEY_QUICK, 0, 0, "a coarse grid of small shapes", 0},
+    {"max-m", KEY_MAX_M, "M", 0, "no weights of more than M rows", 0},
+    {"max-k", KEY_MAX_K, "K", 0, "no weights of more than K columns", 0},
+    {"max-n", KEY_MAX_N, "N", 0, "no more than N tokens", 0},
+    {"cost", KEY_COST, 0, 0,
+     "instead: every operator of a model on every device, and the hand-overs of a sync scheme; the "
+     "cost table that policies plan with",
+     0},
     {0},
 };
 
@@ -27,8 +49,33 @@ static error_t option(int key, char *arg, struct argp_state *state)
     case 'o':
         o->out = arg;
         break;
+    case KEY_PLOTS:
+        o->plots = arg;
+        break;
+    case KEY_QUICK:
+        o->grid.quick = true;
+        break;
+    case KEY_MAX_M:
+        o->grid.max_m = cli_whole(state, "--max-m", arg, 32, MOST);
+        break;
+    case KEY_MAX_K:
+        o->grid.max_k = cli_whole(state, "--max-k", arg, 32, MOST);
+        break;
+    case KEY_MAX_N:
+        o->grid.max_n = cli_whole(state, "--max-n", arg, 1, MOST);
+        break;
+    case KEY_COST:
+        o->cost = true;
+        break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected \"%s\" (the model is given by --model)", arg);
+        break;
+    case ARGP_KEY_SUCCESS:
+        if (o->cost &&
+            (o->plots || o->grid.quick || o->grid.max_m || o->grid.max_k || o->grid.max_n))
+            argp_error(state, "--plots, --quick and --max-... do not go with --cost");
+        if (!o->cost && strcmp(o->w.c.model, default_model) != 0)
+            argp_error(state, "--model goes with --cost; without it, no model is measured");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -40,80 +87,175 @@ static const struct argp argp = {
     options,
     option,
     "",
-    "Measures every operator of a model on every device of a machine, and "
-    "the hand-overs of a sync scheme; prints the cost table as CSV.",
+    "Characterises a machine: throughput over size, stages over tokens, operand orders, shapes, "
+    "graph preparation, bandwidth alone and together, latencies of submission and "
+    "synchronisation. Writes CSV; on a terminal, what it says.\vExample: partita profile --soc "
+    "sd8gen3 -o sd8gen3.csv --plots plots",
     workload_children,
     NULL,
     NULL};
 
-// The rows of the CSV as objects: text stays text, the rest are numbers.
-static void rows_json(const char *csv, FILE *out)
+// --- the file
+
+struct output {
+    const char *name; // NULL: standard output
+    char part[1024];
+    FILE *f;
+};
+
+static int output_open(struct output *o, const char *name, struct err *e)
+{
+    *o = (struct output){.name = name, .f = stdout};
+    if (!name)
+        return 0;
+    snprintf(o->part, sizeof o->part, "%s.part", name);
+    o->f = fopen(o->part, "w");
+    return o->f ? 0 : err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
+}
+
+// Gives the file its name, or removes it when rc says that something went wrong before.
+static int output_close(struct output *o, int rc, struct err *e)
+{
+    bool bad = ferror(o->f) || (o->name ? fclose(o->f) : fflush(o->f)) != 0;
+    if (rc == 0 && (bad || (o->name && rename(o->part, o->name) != 0)))
+        rc = err_at(e, ERR_IO, o->name ? o->name : "standard output", 0, NULL, "%s",
+                    strerror(errno));
+    if (rc != 0 && o->name)
+        unlink(o->part);
+    return rc;
+}
+
+// --- the cost table
+
+static void row_json(void *ctx, const struct cost_row *r)
+{
+    struct json *j = ctx;
+    json_object_begin(j, NULL);
+    json_str(j, "kind", r->kind);
+    json_i64(j, "device", r->device);
+    json_i64(j, "order", r->order);
+    json_i64(j, "k", r->k);
+    json_i64(j, "n", r->n);
+    json_i64(j, "x", r->x);
+    json_f64(j, "ps", r->ps);
+    json_object_end(j);
+}
+
+static void write_table(const struct cost_table *t, bool json, FILE *out)
 {
     struct json j;
-    char names[16][32], cell[64];
-    int n_names = 0;
+    if (!json) {
+        cost_write(t, out);
+        return;
+    }
     json_begin(&j, out, true);
     json_object_begin(&j, NULL);
     json_array_begin(&j, "rows");
-    for (int line = 0; *csv; line++, csv += *csv == '\n') {
-        if (line)
-            json_object_begin(&j, NULL);
-        for (int i = 0; *csv && *csv != '\n' && i < 16; i++, csv += *csv == ',') {
-            size_t len = strcspn(csv, ",\n");
-            char *to = line ? cell : names[n_names++];
-            snprintf(to, line ? sizeof cell : sizeof names[0], "%.*s", (int)len, csv);
-            csv += len;
-            if (line && i == 0)
-                json_str(&j, names[i], cell);
-            else if (line)
-                json_f64(&j, names[i], strtod(cell, NULL));
-        }
-        if (line)
-            json_object_end(&j);
+    cost_walk(t, row_json, &j);
+    json_array_end(&j);
+    json_object_end(&j);
+    json_end(&j);
+}
+
+static int cost_table(struct profile_options *o, struct model *m, struct err *e)
+{
+    struct cli_factory f;
+    struct cli_session s;
+    struct output out;
+    if (cli_factory_open(o->w.c.machine, &o->w.c, false, &f, e) < 0 ||
+        (!f.soc && !m->has_data && cli_generate_weights(m, o->w.encoding, o->w.c.seed, e) < 0) ||
+        output_open(&out, o->out, e) < 0)
+        return e->code;
+    int rc = cli_session_open(&f, &o->w.c, m, o->w.prompt, o->w.gen, &s, e);
+    if (rc >= 0) {
+        write_table(s.cost, o->w.c.json, out.f);
+        cli_session_close(&s);
+    }
+    return output_close(&out, rc < 0 ? rc : 0, e);
+}
+
+// --- the characterisation
+
+static void points_json(const struct machine *m, const struct point *p, int n, FILE *out)
+{
+    struct json j;
+    json_begin(&j, out, true);
+    json_object_begin(&j, NULL);
+    json_str(&j, "machine", m->name);
+    json_array_begin(&j, "points");
+    for (int i = 0; i < n; i++) {
+        json_object_begin(&j, NULL);
+        json_str(&j, "section", p[i].section);
+        json_str(&j, "what", p[i].what);
+        json_str(&j, "order", p[i].order);
+        json_i64(&j, "m", p[i].m);
+        json_i64(&j, "k", p[i].k);
+        json_i64(&j, "n", p[i].n);
+        json_f64(&j, "value", p[i].value);
+        json_str(&j, "unit", p[i].unit);
+        json_object_end(&j);
     }
     json_array_end(&j);
     json_object_end(&j);
     json_end(&j);
 }
 
-static void write_table(const struct cost_table *t, bool json, FILE *out)
+// 1 when interrupted.
+static int measure(struct machine *m, struct point *p, int n, bool progress, struct err *e)
 {
-    char *csv = NULL;
-    size_t size = 0;
-    FILE *f = json ? open_memstream(&csv, &size) : out;
-    if (!f)
-        abort();
-    cost_write(t, f);
-    if (!json)
-        return;
-    fclose(f);
-    rows_json(csv, out);
-    free(csv);
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < n && !cli_stop; i++) {
+        if (progress)
+            fprintf(stderr, "\r\033[K%d of %d: %s %s", i + 1, n, p[i].section, p[i].what);
+        rc = characterise_measure(m, &p[i], e);
+    }
+    if (progress)
+        fprintf(stderr, "\r\033[K");
+    return rc < 0 ? rc : cli_stop;
 }
 
-static int profile(struct profile_options *o, struct model *m, struct err *e)
+static int report(const struct profile_options *o, const struct machine *m, const struct point *p,
+                  int n, struct output *out, struct err *e)
 {
-    struct cli_factory f;
-    struct cli_session s;
-    if (cli_factory_open(o->w.c.machine, &o->w.c, false, &f, e) < 0 ||
-        (!f.soc && !m->has_data && cli_generate_weights(m, o->w.encoding, o->w.c.seed, e) < 0) ||
-        cli_session_open(&f, &o->w.c, m, o->w.prompt, o->w.gen, &s, e) < 0)
+    bool terminal = !o->out && !o->w.c.json && isatty(STDOUT_FILENO);
+    if (o->plots && characterise_plots(p, n, o->plots, "svg", e) < 0)
         return e->code;
-    // A file appears under its name only when it is complete.
-    char part[512];
-    snprintf(part, sizeof part, "%s.part", o->out ? o->out : "");
-    const char *name = o->out ? o->out : "standard output";
-    FILE *out = o->out ? fopen(part, "w") : NULL;
-    int rc = 0;
-    if (o->out && !out) {
-        rc = err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
-    } else {
-        write_table(s.cost, o->w.c.json, out ? out : stdout);
-        bool bad = ferror(out ? out : stdout) || (out ? fclose(out) : fflush(stdout)) != 0;
-        if (bad || (out && rename(part, o->out) != 0))
-            rc = err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
+    if (o->w.c.json)
+        points_json(m, p, n, out->f);
+    else if (!terminal)
+        characterise_write(p, n, out->f);
+    if (terminal || (o->out && !o->w.c.quiet)) {
+        printf("%s\n", m->name);
+        characterise_summary(p, n, stdout);
     }
-    cli_session_close(&s);
+    return 0;
+}
+
+static int characterise(struct profile_options *o, struct err *e)
+{
+    struct machine *m = NULL;
+    struct point *p = NULL;
+    struct cli_factory f;
+    struct output out;
+    int n = 0;
+    if (o->plots && !plot_available())
+        return err_set(e, ERR_UNSUPPORTED,
+                       "gnuplot draws the plots and is not installed (Debian: gnuplot-nox)");
+    if (cli_factory_open(o->w.c.machine, &o->w.c, false, &f, e) < 0 ||
+        output_open(&out, o->out, e) < 0)
+        return e->code;
+    cli_catch_stop();
+    int rc = cli_machine_open(&f, &m, e);
+    if (rc >= 0)
+        rc = characterise_points(m, &o->grid, &p, &n, e);
+    if (rc >= 0)
+        rc = measure(m, p, n, cli_show_progress(&o->w.c), e);
+    if (rc == 0)
+        rc = report(o, m, p, n, &out, e);
+    rc = output_close(&out, rc, e);
+    free(p);
+    if (m)
+        m->ops->close(m);
     return rc;
 }
 
@@ -122,12 +264,12 @@ int cmd_profile(int argc, char **argv)
     struct profile_options o = {.out = NULL};
     struct model *m = NULL;
     struct err e;
-    workload_init(&o.w, "host", "tinyllama-1.1b", 256, 32);
+    workload_init(&o.w, "host", default_model, 256, 32);
     cli_parse(&argp, argc, argv, &o);
-    int rc = cli_model_open(o.w.c.model, &m, &e);
-    if (rc >= 0)
-        rc = profile(&o, m, &e);
+    int rc = o.cost ? cli_model_open(o.w.c.model, &m, &e) : characterise(&o, &e);
+    if (o.cost && rc >= 0)
+        rc = cost_table(&o, m, &e);
     if (m)
         model_close(m);
-    return rc < 0 ? cli_fail(&e) : EXIT_OK;
+    return rc < 0 ? cli_fail(&e) : rc > 0 ? EXIT_INTERRUPT : EXIT_OK;
 }

@@ -31,6 +31,7 @@ static const int64_t IDLE = PS_PER_S;               // longer than any idle time
 static const int64_t IDLE_REAL = 2 * PS_PER_MS;     // threads that poll for work have gone to sleep
 static const int64_t AWAKE = 20 * PS_PER_MS;        // of streaming, before the window opens
 static const int64_t TURN_REAL = 20 * PS_PER_US;    // between two looks at working devices
+static const int64_t WINDOW_REAL = 100 * PS_PER_MS; // that the window lasts at least
 static const int64_t PATIENCE = 4 * PS_PER_S;       // of streaming on a real machine
 
 struct weights {
@@ -75,6 +76,24 @@ static int rig_weights(struct rig *r, struct err *e)
     return 0;
 }
 
+// Tokens of the smallest graph that holds n: whole tiles, or a standard size where that is smaller.
+static int graph_size(const struct device_caps *c, int n)
+{
+    int tile = c->tile > 1 ? c->tile : 1, tiles = (n + tile - 1) / tile * tile;
+    int standard = device_size_for(c, n);
+    return standard && (standard < tiles || tile == 1) ? standard : tiles;
+}
+
+// Rows that the buffers need: the largest graph among the devices.
+static int padded_rows(const struct machine *m, int n)
+{
+    int rows = n;
+    for (int d = 0; d < m->n_devices; d++)
+        if (m->device[d]->caps.static_graphs && graph_size(&m->device[d]->caps, n) > rows)
+            rows = graph_size(&m->device[d]->caps, n);
+    return rows;
+}
+
 static int rig_open(struct rig *r, struct machine *m, enum op_kind kind, int rows, int k, int n,
                     struct err *e)
 {
@@ -99,10 +118,11 @@ static int rig_open(struct rig *r, struct machine *m, enum op_kind kind, int row
     int width = rows > k ? rows : k;
     if (rows < 1 || k < 1 || n < 1)
         return err_set(e, ERR_USAGE, "a matmul of %d x %d on %d tokens", rows, k, n);
-    if ((matmul && rig_weights(r, e) < 0) || m->ops->alloc(m, n, (int64_t)width * 4, &r->in, e) < 0)
+    if ((matmul && rig_weights(r, e) < 0) ||
+        m->ops->alloc(m, padded_rows(m, n), (int64_t)width * 4, &r->in, e) < 0)
         return e->code;
     for (int d = 0; d < m->n_devices; d++)
-        if (m->ops->alloc(m, n, (int64_t)rows * 4, &r->out[d], e) < 0)
+        if (m->ops->alloc(m, padded_rows(m, n), (int64_t)rows * 4, &r->out[d], e) < 0)
             return e->code;
     return 0;
 }
@@ -116,24 +136,6 @@ static void rig_close(struct rig *r)
         if (r->out[d].size)
             r->m->ops->free(r->m, &r->out[d]);
     free(r->weights.data);
-}
-
-// Tokens of the smallest graph that holds n: whole tiles, or a standard size where that is smaller.
-static int graph_size(const struct device_caps *c, int n)
-{
-    int tile = c->tile > 1 ? c->tile : 1, tiles = (n + tile - 1) / tile * tile;
-    int standard = device_size_for(c, n);
-    return standard && (standard < tiles || tile == 1) ? standard : tiles;
-}
-
-// Rows that the buffers need: the largest graph among the devices.
-static int padded_rows(const struct machine *m, int n)
-{
-    int rows = n;
-    for (int d = 0; d < m->n_devices; d++)
-        if (m->device[d]->caps.static_graphs && graph_size(&m->device[d]->caps, n) > rows)
-            rows = graph_size(&m->device[d]->caps, n);
-    return rows;
 }
 
 // The rig's operator as tasks of one device, which take turns; loaded and prepared.
@@ -311,7 +313,8 @@ static int stream_all(struct machine *m, struct stream *s, int n, struct err *e)
                 s[i].base = s[i].done;
                 s[i].base_at = s[i].last_at;
             }
-            more |= !s[i].base || s[i].done < s[i].base + WINDOW;
+            more |= !s[i].base || s[i].done < s[i].base + WINDOW ||
+                    (!m->repeatable && s[i].last_at - s[i].base_at < WINDOW_REAL);
         }
         if (!m->repeatable && now - begin > PATIENCE)
             break;
@@ -481,7 +484,7 @@ static int latency(struct machine *m, int device, const char *kind, double *ps, 
     int width = submit ? LATENCY_MATRIX : SHORT_WIDTH;
     struct rig r;
     struct task t[COPIES];
-    int rc = rig_open(&r, m, add ? OP_ADD : OP_MATMUL, width, width, padded_rows(m, 1), e);
+    int rc = rig_open(&r, m, add ? OP_ADD : OP_MATMUL, width, width, 1, e);
     if (rc >= 0)
         rc = tasks(&r, device, 1, ORDER_WEIGHT_STREAMED, t, e);
     if (rc < 0)
@@ -605,7 +608,7 @@ static int measure_time(struct machine *m, struct point *p, struct err *e)
     int d = find_device(m, p->what, len, e);
     if (d < 0 || find_order(p->order, &order, e) < 0)
         return e->code;
-    int rc = rig_open(&r, m, OP_MATMUL, p->m, p->k, padded_rows(m, p->n), e);
+    int rc = rig_open(&r, m, OP_MATMUL, p->m, p->k, p->n, e);
     if (rc >= 0)
         rc = prepare ? prepare_time(&r, p, d, order, &ps, e)
                      : operator_time(&r, p, d, kind, order, &ps, e);
@@ -624,7 +627,7 @@ static int measure_bandwidth(struct machine *m, struct point *p, struct err *e)
     if (strcmp(p->unit, "GB/s") || p->n != 1)
         return err_set(e, ERR_USAGE, "a bandwidth is in GB/s and of one token, found %s and %d",
                        p->unit, p->n);
-    int rc = rig_open(&r, m, OP_MATMUL, p->m, p->k, padded_rows(m, 1), e);
+    int rc = rig_open(&r, m, OP_MATMUL, p->m, p->k, 1, e);
     if (rc >= 0)
         rc = bandwidth(&r, device, n, of, &rate, e);
     rig_close(&r);

@@ -157,21 +157,29 @@ static int read_all(struct reader *r, FILE *f, struct point **out, int *n)
     return 0;
 }
 
-int characterise_read(const char *path, struct point **out, int *n, struct err *e)
+int characterise_read_stream(FILE *f, const char *name, struct point **out, int *n, struct err *e)
 {
     struct err own; // callers may not want to know
-    struct reader r = {.path = path, .e = e ? e : &own};
+    struct reader r = {.path = name, .e = e ? e : &own};
     *out = NULL;
     *n = 0;
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
     int rc = read_all(&r, f, out, n);
-    fclose(f);
     if (rc < 0) {
         free(*out);
         *out = NULL;
         *n = 0;
     }
+    return rc;
+}
+
+int characterise_read(const char *path, struct point **out, int *n, struct err *e)
+{
+    *out = NULL;
+    *n = 0;
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
+    int rc = characterise_read_stream(f, path, out, n, e);
+    fclose(f);
     return rc;
 }

@@ -19,5 +19,7 @@ extern const char *const characterise_section[CHARACTERISE_SECTIONS];
 int characterise_section_of(const struct point *p); // -1: none
 // One of the matmuls over size: M = K, and as many tokens unless that is more than max_n.
 bool characterise_is_square(const struct point *p, int max_n);
+// characterise_read of an open file; `name` is for messages.
+int characterise_read_stream(FILE *f, const char *name, struct point **out, int *n, struct err *e);
 
 #endif

@@ -24,18 +24,20 @@ isa() {
 
 # compile SOURCE OBJECT: when the source or any header is newer.
 compile() {
-    if [ -f "$2" ] && [ -z "$(find "$1" base sim engine tests/base -newer "$2" \
+    if [ -f "$2" ] && [ -z "$(find "$1" base sim engine explore tests/base -newer "$2" \
         \( -path "$1" -o -name '*.h' \) -print -quit)" ]; then return; fi
     echo "  FUZZ $1"
     # shellcheck disable=SC2046,SC2086 # flags are words
     clang $cflags $(isa "$1") -c "$1" -o "$2"
 }
 
+# Of explore, the reader of profiles.
 # Registries come without their plug-ins except the encodings: fuzzing is about what reads files.
 sh tools/registry.sh engine/encoding:encoding:encoding_ >$out/gen/registry.c.new
 cmp -s $out/gen/registry.c.new $out/gen/registry.c || cp $out/gen/registry.c.new $out/gen/registry.c
 rm -f $out/obj/list
-for src in base/*.c sim/*.c engine/*.c engine/encoding/*.c $out/gen/registry.c; do
+for src in base/*.c sim/*.c engine/*.c engine/encoding/*.c explore/characterise_csv.c \
+    $out/gen/registry.c; do
     [ -f "$src" ] || continue
     obj=$out/obj/$(echo "$src" | tr / _ | sed 's/c$/o/')
     compile "$src" "$obj"
