@@ -90,7 +90,9 @@ static void print_rows(const struct fit_report *r, FILE *f)
         fprintf(f, "%-*s  %10.5g  %10.5g  %10.5g  %-8s  %+6.1f %%  %+6.1f %%%s\n", width,
                 r->data->row[j].name, r->data->row[j].observed, row->before, row->after,
                 r->data->unit[j], 100 * error_of(r, j, true), 100 * error_of(r, j, false),
-                row->moved ? "" : "  no free parameter moves it");
+                !row->moved            ? "  no free parameter moves it"
+                : row->leverage > 0.99 ? "  met by construction"
+                                       : "");
     }
     for (int j = 0; j < r->data->n_unused; j++)
         fprintf(f, "%-*s  not used: %s\n", width, r->data->unused[j], r->data->why[j]);
@@ -108,9 +110,9 @@ static void print_evidence(const struct fit_report *r, FILE *f)
     else
         fprintf(f, ": this agreement is calibration and no evidence\n");
     fprintf(f,
-            "determined: standard error at most %g %%; calibrated: the same, but with as many "
-            "parameters as rows,\nso these rows are met whatever they say; weak, together, "
-            "unmoved: the rows do not determine it\n",
+            "determined: standard error at most %g %%; calibrated: the same, but only by rows that "
+            "are met\nwhatever they say, which is no evidence; weak, together, unmoved: the rows "
+            "do not determine it\n",
             100 * r->threshold);
     if (x->starts > 1)
         fprintf(f, "%d starts, %d of them ended at the same sum of squares\n", x->starts,
@@ -152,7 +154,7 @@ static void json_parameter(const struct fit_report *r, int i, struct json *j)
     json_str(j, "verdict", fit_verdict_name(e->verdict));
     json_str(j, "bound", e->at < 0 ? "lower" : e->at > 0 ? "upper" : NULL);
     json_i64(j, "rows", e->n_rows);
-    json_i64(j, "freedom", e->freedom);
+    json_f64(j, "spare", e->spare);
     json_array_begin(j, "moves_most");
     for (int t = 0; t < e->n_top; t++)
         json_str(j, NULL, r->data->row[e->top[t]].name);
@@ -172,6 +174,7 @@ static void json_row(const struct fit_report *r, int i, struct json *j)
     json_f64(j, "after", row->after);
     json_f64(j, "error", error_of(r, i, true));
     json_bool(j, "moved", row->moved);
+    json_f64(j, "leverage", row->leverage);
     json_object_end(j);
 }
 

@@ -13,7 +13,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-enum { FIT_MAX_PARAMETERS = 64, FIT_MAX_ROWS = 4096, FIT_TOP = 3, FIT_MEMBERS = 8 };
+enum { FIT_MAX_PARAMETERS = 128, FIT_MAX_ROWS = 4096, FIT_TOP = 3, FIT_MEMBERS = 8 };
 
 struct fit_parameter {
     const char *name;
@@ -55,8 +55,8 @@ struct fit_problem {
 };
 
 enum fit_verdict {
-    FIT_DETERMINED, // by more rows than there are parameters
-    FIT_CALIBRATED, // by as many rows as there are parameters: agreement is no evidence
+    FIT_DETERMINED, // by rows that could also contradict it
+    FIT_CALIBRATED, // only by rows that are met whatever they say: agreement is no evidence
     FIT_AT_BOUND,   // the rows push it against a bound
     FIT_TOGETHER,   // only a combination with others is determined
     FIT_WEAK,       // its standard error is above the threshold
@@ -68,9 +68,9 @@ struct fit_estimate {
     double value;
     double error; // standard error over |value|; NaN: none
     enum fit_verdict verdict;
-    int at;               // -1 at its lower bound, 1 at its upper, 0 inside
-    int freedom;          // rows less parameters of the block that it belongs to
-    int n_top;            // rows that move it most, up to FIT_TOP
+    int at;       // -1 at its lower bound, 1 at its upper, 0 inside
+    double spare; // share of what it is known by that rows tell which are not met by construction
+    int n_top;    // rows that move it most, up to FIT_TOP
     int top[FIT_TOP];     // their indices
     double pull[FIT_TOP]; // d ln prediction / d ln parameter there (FIT_ABSOLUTE: of prediction)
     int n_rows;           // rows that it moves
@@ -86,6 +86,7 @@ struct fit_direction {
 struct fit_fitted_row {
     double before, after; // prediction at the start, and at the values as they will be written
     bool moved;           // by any parameter
+    double leverage;      // d fitted / d observed: at 1 the row is met whatever it says
 };
 
 struct fit_result {

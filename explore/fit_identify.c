@@ -6,8 +6,10 @@
 // decomposition and from the scatter of the residuals that the fit leaves; without a degree of
 // freedom there is no such scatter, and the tolerances of the rows have to stand in.
 //
-// Parameters and rows fall into blocks that share nothing. A block with as many parameters as rows
-// meets its rows whatever they say, however many degrees of freedom the others leave.
+// Degrees of freedom are not spread evenly. A row of leverage 1 (on the diagonal of the hat matrix)
+// has a parameter of its own and is met whatever it says, however many rows there are to spare
+// elsewhere; a parameter that only such rows determine is calibrated, and nothing could have
+// contradicted it.
 #include "explore/fit_internal.h"
 
 #include <gsl/gsl_errno.h>
@@ -17,6 +19,8 @@
 
 // Of singular values; of a direction's squared length.
 static const double INVISIBLE = 1e-3, HARDLY_SEEN = 3e-2, MEMBER = 0.05;
+// Of the information about a parameter.
+static const double BY_CONSTRUCTION = 0.01;
 
 struct columns {
     int n, parameter[FIT_MAX_PARAMETERS]; // that move a row and are inside their bounds
@@ -91,47 +95,6 @@ static void describe(const struct columns *c, int k, struct fit_direction *out)
         out->weight[i] /= most;
 }
 
-// --- blocks
-
-static int find(int *up, int i)
-{
-    while (up[i] != i)
-        i = up[i] = up[up[i]];
-    return i;
-}
-
-// Degrees of freedom of each column's block.
-static void count_freedom(const struct fit_state *s, const struct columns *c,
-                          const struct fit_result *r, int *freedom)
-{
-    int up[FIT_MAX_PARAMETERS], rows[FIT_MAX_PARAMETERS] = {0}, column[FIT_MAX_PARAMETERS] = {0};
-    int m = s->p->m;
-    for (int k = 0; k < c->n; k++) {
-        up[k] = k;
-        column[c->parameter[k]] = k;
-    }
-    for (int j = 0; j < m; j++)
-        for (int k = 0, first = -1; k < c->n; k++)
-            if (s->sees[c->parameter[k] * m + j]) {
-                if (first >= 0)
-                    up[find(up, k)] = find(up, first);
-                first = first < 0 ? k : first;
-            }
-    for (int j = 0; j < m; j++)
-        for (int k = 0; k < c->n; k++)
-            if (s->sees[c->parameter[k] * m + j]) {
-                rows[find(up, k)]++;
-                break;
-            }
-    for (int k = 0; k < c->n; k++)
-        rows[find(up, k)]--;
-    for (int d = 0; d < r->n_directions; d++) // one parameter less
-        if (r->direction[d].seen < INVISIBLE)
-            rows[find(up, column[r->direction[d].parameter[0]])]++;
-    for (int k = 0; k < c->n; k++)
-        freedom[k] = rows[find(up, k)];
-}
-
 // --- estimates
 
 static void find_top(const struct fit_state *s, int i, struct fit_estimate *e)
@@ -169,12 +132,34 @@ static double variance(const struct columns *c, int k)
     return sum / (c->norm[k] * c->norm[k]);
 }
 
+// The diagonal of the hat matrix.
+static void find_leverage(const struct fit_state *s, const struct columns *c, struct fit_result *r)
+{
+    for (int j = 0; j < s->p->m; j++) {
+        double sum = 0;
+        for (int d = 0; d < c->n; d++) {
+            double u = gsl_matrix_get(c->a, (size_t)j, (size_t)d);
+            sum += gsl_vector_get(c->s, (size_t)d) < INVISIBLE ? 0 : u * u;
+        }
+        r->row[j].leverage = fmin(sum, 1);
+    }
+}
+
+static double spare(const struct fit_state *s, const struct fit_result *r, int i)
+{
+    const double *slope = &s->slope[i * s->p->m];
+    double all = 0, free = 0;
+    for (int j = 0; j < s->p->m; j++) {
+        all += slope[j] * slope[j];
+        free += slope[j] * slope[j] * (1 - r->row[j].leverage);
+    }
+    return all > 0 ? free / all : 0;
+}
+
 static void estimate(const struct fit_state *s, const struct columns *c, struct fit_result *r)
 {
     double threshold = s->p->threshold > 0 ? s->p->threshold : 0.25;
     double scatter = isnan(r->scatter) ? 1 : r->scatter;
-    int freedom[FIT_MAX_PARAMETERS] = {0};
-    count_freedom(s, c, r, freedom);
     for (int k = 0; k < c->n; k++) {
         int i = c->parameter[k];
         struct fit_estimate *e = &r->estimate[i];
@@ -182,8 +167,10 @@ static void estimate(const struct fit_state *s, const struct columns *c, struct 
         if (!s->scale[i].log)
             dx *= s->scale[i].unit / fabs(s->x[i]);
         e->error = dx;
-        e->freedom = freedom[k];
-        e->verdict = dx > threshold ? FIT_WEAK : e->freedom <= 0 ? FIT_CALIBRATED : FIT_DETERMINED;
+        e->spare = spare(s, r, i);
+        e->verdict = dx > threshold               ? FIT_WEAK
+                     : e->spare < BY_CONSTRUCTION ? FIT_CALIBRATED
+                                                  : FIT_DETERMINED;
         find_top(s, i, e);
     }
 }
@@ -244,6 +231,7 @@ void fit_identify(struct fit_state *s, struct fit_result *r)
         r->freedom = r->n_moved - r->rank;
         if (r->freedom > 0)
             r->scatter = sqrt(sum / r->freedom);
+        find_leverage(s, &c, r);
         estimate(s, &c, r);
         judge_directions(s, r);
     }
