@@ -23,6 +23,7 @@ enum {
     KEY_SOC,
     KEY_ENGINE,
     KEY_FREE,
+    KEY_HOLD,
     KEY_ALSO_GUESS,
     KEY_ONLY_GIVEN,
     KEY_EXPERIMENTS,
@@ -49,6 +50,7 @@ static const struct argp_option options[] = {
      "the keys to fit; patterns such as npu.arch.* take the keys that are marked `fitted` "
      "(default: all of those)",
      0},
+    {"hold", KEY_HOLD, "KEY,KEY...", 0, "keys or patterns that stay as they are", 0},
     {"also-guess", KEY_ALSO_GUESS, 0, 0, "also those that are marked `guess`", 0},
     {"experiments", KEY_EXPERIMENTS, "NAME", 0,
      "what the rows measure: a name of configs/repro or a file (default: that of the table)", 0},
@@ -94,6 +96,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_FREE:
         o->select.free = arg;
+        break;
+    case KEY_HOLD:
+        o->select.hold = arg;
         break;
     case KEY_ALSO_GUESS:
         o->select.also_guess = true;

@@ -40,7 +40,8 @@ struct fit_target {
 
 struct fit_selection {
     const char *free; // "KEY,KEY", with * and ?; NULL: every key that is marked `fitted`
-    bool also_guess;  // and those marked `guess`
+    const char *hold; // "KEY,KEY" that stay as they are; NULL: none
+    bool also_guess;  // also those marked `guess`
 };
 
 int fit_target_open(const char *path, bool engine, const struct fit_selection *s,

@@ -74,7 +74,9 @@ static void print_directions(const struct fit_report *r, FILE *f)
         fprintf(f, ": only a combination is determined; relative changes of");
         for (int k = 0; k < at->n; k++)
             fprintf(f, "%s %+.2f", k ? "," : "", at->weight[k]);
-        fprintf(f, " together move %s row\n", at->seen < 1e-3 ? "no" : "hardly any");
+        fprintf(f, isnan(at->seen)   ? " leave the rows as well met\n"
+                   : at->seen < 1e-3 ? " together move no row\n"
+                                     : " together move hardly any row\n");
     }
 }
 

@@ -99,14 +99,22 @@ static bool marked(const char *comment, const char *mark)
     return !strncmp(comment, mark, n) && !strchr("abcdefghijklmnopqrstuvwxyz_", comment[n] | 32);
 }
 
+enum { PATTERNS = 64 };
+
+struct pattern {
+    char text[FIT_TEXT];
+    bool hold;   // the keys stay as they are
+    int matched; // keys
+};
+
 struct choice {
     struct fit_target *t;
     const struct conf *c;
     const struct fit_selection *s;
     struct err *e;
-    char pattern[32][FIT_TEXT]; // of --free
-    int matched[32], n_patterns;
-    const char *known[256]; // names that may be fitted, for the nearest one
+    struct pattern pattern[PATTERNS]; // of --free and --hold
+    int n_patterns, n_free;           // n_free: of --free
+    const char *known[256];           // names that may be fitted, for the nearest one
     int n_known;
     struct arena arena;
 };
@@ -115,14 +123,16 @@ struct choice {
 static bool chosen(struct choice *x, const struct fit_key *k)
 {
     bool fit = marked(k->comment, "fitted"), guess = marked(k->comment, "guess");
-    bool ours = fit || (guess && x->s->also_guess), hit = false;
+    bool ours = fit || (guess && x->s->also_guess), hit = false, held = false;
     for (int i = 0; i < x->n_patterns; i++) {
-        if (fnmatch(x->pattern[i], k->name, 0) != 0)
+        struct pattern *p = &x->pattern[i];
+        if (fnmatch(p->text, k->name, 0) != 0)
             continue;
-        x->matched[i]++;
-        hit |= ours || !strpbrk(x->pattern[i], "*?[");
+        p->matched++;
+        held |= p->hold;
+        hit |= !p->hold && (ours || !strpbrk(p->text, "*?["));
     }
-    return x->n_patterns ? hit : ours;
+    return (x->n_free ? hit : ours) && !held;
 }
 
 static int add(struct choice *x, const struct fit_key *k)
@@ -208,14 +218,16 @@ static int walk_engine(struct choice *x)
     return rc;
 }
 
-static int read_patterns(struct choice *x)
+static int read_patterns(struct choice *x, const char *p, const char *option)
 {
-    const char *p = x->s->free;
     while (p && *p) {
         size_t n = strcspn(p, ",");
-        if (n == 0 || n >= FIT_TEXT || x->n_patterns == 32)
-            return err_set(x->e, ERR_USAGE, "--free: expected KEY,KEY..., found \"%.60s\"", p);
-        snprintf(x->pattern[x->n_patterns++], FIT_TEXT, "%.*s", (int)n, p);
+        if (n == 0 || n >= FIT_TEXT || x->n_patterns == PATTERNS)
+            return err_set(x->e, ERR_USAGE, "%s: expected KEY,KEY..., found \"%.60s\"", option, p);
+        struct pattern *to = &x->pattern[x->n_patterns++];
+        snprintf(to->text, sizeof to->text, "%.*s", (int)n, p);
+        to->hold = !strcmp(option, "--hold");
+        x->n_free += !to->hold;
         p += n + (p[n] == ',');
     }
     return 0;
@@ -225,12 +237,12 @@ static int complain(const struct choice *x)
 {
     const struct fit_target *t = x->t;
     for (int i = 0; i < x->n_patterns; i++) {
-        if (x->matched[i])
+        if (x->pattern[i].matched)
             continue;
-        const char *near = err_nearest(x->pattern[i], x->known, (size_t)x->n_known);
-        return err_at(x->e, ERR_USAGE, t->path, 0, x->pattern[i],
-                      "no number of this name in the file%s%s%s", near ? "; did you mean '" : "",
-                      near ? near : "", near ? "'?" : "");
+        const char *text = x->pattern[i].text;
+        const char *near = err_nearest(text, x->known, (size_t)x->n_known);
+        return err_at(x->e, ERR_USAGE, t->path, 0, text, "no number of this name in the file%s%s%s",
+                      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
     if (t->n)
         return 0;
@@ -256,7 +268,9 @@ int fit_target_open(const char *path, bool engine, const struct fit_selection *s
         rc = conf_open(path, &c, e);
     x->c = c;
     if (rc == 0)
-        rc = read_patterns(x);
+        rc = read_patterns(x, s->free, "--free");
+    if (rc == 0)
+        rc = read_patterns(x, s->hold, "--hold");
     if (rc == 0)
         rc = engine ? walk_engine(x) : walk(x, conf_root(c), "");
     if (rc == 0)

@@ -45,7 +45,7 @@ struct fit_problem {
     void (*progress)(void *user, int start, int iteration, double rms); // may be NULL
     void *user;
 
-    double step;      // relative step of the differences; 0: 0.002. Larger where the model is bumpy
+    double step;      // relative step of the differences; 0: 0.005. Grown where the model is bumpy
     double precision; // relative change of the parameters that ends the iteration; 0: 1e-5
     double threshold; // largest relative standard error of a determined parameter; 0: 0.25
     int iterations;   // at most, per solution; 0: 60
@@ -80,7 +80,9 @@ struct fit_estimate {
 struct fit_direction {
     int n, parameter[FIT_MEMBERS];
     double weight[FIT_MEMBERS]; // of relative changes
-    double seen;                // singular value over that of a parameter alone: 0 is invisible
+    // Singular value, over that of a parameter alone: 0 is invisible. NaN: the first member is not
+    // determined, and the others follow it in these proportions.
+    double seen;
 };
 
 struct fit_fitted_row {

@@ -16,6 +16,7 @@
 #include <gsl/gsl_linalg.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Of singular values; of a direction's squared length.
 static const double INVISIBLE = 1e-3, HARDLY_SEEN = 3e-2, MEMBER = 0.05;
@@ -121,15 +122,16 @@ static void find_top(const struct fit_state *s, int i, struct fit_estimate *e)
     }
 }
 
-static double variance(const struct columns *c, int k)
+// Of the z of two columns, in squared tolerances.
+static double covariance(const struct columns *c, int k, int l)
 {
     double sum = 0;
     for (int d = 0; d < c->n; d++) {
-        double q = gsl_matrix_get(c->v, (size_t)k, (size_t)d) /
-                   fmax(gsl_vector_get(c->s, (size_t)d), 1e-9);
-        sum += q * q;
+        double seen = fmax(gsl_vector_get(c->s, (size_t)d), 1e-9);
+        sum += gsl_matrix_get(c->v, (size_t)k, (size_t)d) *
+               gsl_matrix_get(c->v, (size_t)l, (size_t)d) / (seen * seen);
     }
-    return sum / (c->norm[k] * c->norm[k]);
+    return sum / (c->norm[k] * c->norm[l]);
 }
 
 // The diagonal of the hat matrix.
@@ -163,7 +165,7 @@ static void estimate(const struct fit_state *s, const struct columns *c, struct 
     for (int k = 0; k < c->n; k++) {
         int i = c->parameter[k];
         struct fit_estimate *e = &r->estimate[i];
-        double dx = scatter * sqrt(variance(c, k)); // of z
+        double dx = scatter * sqrt(covariance(c, k, k)); // of z
         if (!s->scale[i].log)
             dx *= s->scale[i].unit / fabs(s->x[i]);
         e->error = dx;
@@ -197,6 +199,122 @@ static void judge_directions(const struct fit_state *s, struct fit_result *r)
     r->n_directions = kept;
 }
 
+// --- beyond slopes
+
+static double relative(const struct fit_state *s, int i, double dz, double x)
+{
+    return dz * (s->scale[i].log ? 1 : s->scale[i].unit / fabs(x));
+}
+
+// The sum of squares with column k moved by dz and all others as it suits them. s->x moves.
+static double profile(struct fit_state *s, const struct columns *c, int k, double dz)
+{
+    int i = c->parameter[k];
+    double var = covariance(c, k, k);
+    for (int l = 0; l < c->n; l++) { // where the slopes say that it suits them
+        int at = c->parameter[l];
+        double z = fit_to_z(s, at, s->x[at]) + dz * (l == k ? 1 : covariance(c, k, l) / var);
+        const struct fit_scale *q = &s->scale[at];
+        s->x[at] = fit_from_z(s, at, fmin(fmax(z, q->lo), q->hi));
+    }
+    s->held[i] = true;
+    double cost = fit_solve(s);
+    s->held[i] = false;
+    return cost;
+}
+
+static bool same_members(const struct fit_direction *a, const struct fit_direction *b)
+{
+    int common = 0;
+    for (int i = 0; i < a->n; i++)
+        for (int j = 0; j < b->n; j++)
+            common += a->parameter[i] == b->parameter[j];
+    return a->n == b->n && common == a->n;
+}
+
+// Column k is not determined; what changes with it, by `change` (relative) of each column?
+static void open_direction(const struct columns *c, int k, const double *change,
+                           struct fit_result *r)
+{
+    struct member member[FIT_MAX_PARAMETERS];
+    struct fit_direction d = {.seen = NAN};
+    double own = change[k];
+    for (int l = 0; l < c->n; l++)
+        member[l] = (struct member){l, change[l] * change[l]};
+    member[k].share = INFINITY; // itself first
+    qsort(member, (size_t)c->n, sizeof *member, by_share);
+    for (int l = 0; l < c->n && l < FIT_MEMBERS; l++) {
+        int at = member[l].column;
+        if (fabs(change[at]) < 0.3 * fabs(own))
+            break;
+        d.parameter[d.n] = c->parameter[at];
+        d.weight[d.n++] = change[at] / own;
+    }
+    r->estimate[c->parameter[k]].verdict = d.n > 1 ? FIT_TOGETHER : FIT_WEAK;
+    bool told = d.n < 2;
+    for (int l = 0; l < r->n_directions && !told; l++)
+        told = same_members(&r->direction[l], &d);
+    if (!told)
+        r->direction[r->n_directions++] = d;
+}
+
+// A large standard error that comes of company: others follow the parameter closely.
+static void name_company(const struct fit_state *s, const struct columns *c, struct fit_result *r)
+{
+    for (int k = 0; k < c->n; k++) {
+        double change[FIT_MAX_PARAMETERS], own = covariance(c, k, k);
+        if (r->estimate[c->parameter[k]].verdict != FIT_WEAK)
+            continue;
+        for (int l = 0; l < c->n; l++) {
+            int at = c->parameter[l];
+            double both = covariance(c, k, l), other = covariance(c, l, l);
+            bool close = fabs(both) > 0.9 * sqrt(own * other);
+            change[l] = close ? relative(s, at, both / own, s->x[at]) : 0;
+        }
+        open_direction(c, k, change, r);
+    }
+}
+
+// Slopes speak of the neighbourhood only. Where the model has steps (whole blocks, whole waves) it
+// may be a dent in a long valley. So a parameter that the slopes call known, but not very well, is
+// moved as far as it may be unknown and still count as determined, and the others follow. If the
+// sum of squares rises by less than one deviation of the residuals, it is not determined (profile
+// likelihood).
+static void check_profiles(struct fit_state *s, const struct columns *c, struct fit_result *r)
+{
+    const struct fit_problem *p = s->p;
+    double threshold = p->threshold > 0 ? p->threshold : 0.25, best[FIT_MAX_PARAMETERS];
+    double limit = fit_cost(s, s->r, s->all) + (isnan(r->scatter) ? 1 : r->scatter * r->scatter);
+    const char *reason = s->reason;
+    memcpy(best, s->x, (size_t)p->n * sizeof *best);
+    s->most = 6;
+    for (int k = 0; k < c->n && !s->stopped; k++) {
+        int i = c->parameter[k];
+        struct fit_estimate *e = &r->estimate[i];
+        bool known = e->verdict == FIT_DETERMINED || e->verdict == FIT_CALIBRATED;
+        if (!known || p->parameter[i].whole || e->error < 0.25 * threshold)
+            continue;
+        double dz = threshold / relative(s, i, 1, best[i]);
+        for (int side = -1; side <= 1 && known && !s->stopped; side += 2) {
+            memcpy(s->x, best, (size_t)p->n * sizeof *best);
+            known = profile(s, c, k, side * dz) >= limit;
+            if (known)
+                continue;
+            double change[FIT_MAX_PARAMETERS];
+            for (int l = 0; l < c->n; l++) {
+                int at = c->parameter[l];
+                double went = fit_to_z(s, at, s->x[at]) - fit_to_z(s, at, best[at]);
+                change[l] = relative(s, at, went, best[at]);
+            }
+            e->error = fmax(e->error, threshold);
+            open_direction(c, k, change, r);
+        }
+    }
+    s->most = 0;
+    s->reason = reason;
+    memcpy(s->x, best, (size_t)p->n * sizeof *best);
+}
+
 void fit_identify(struct fit_state *s, struct fit_result *r)
 {
     const struct fit_problem *p = s->p;
@@ -220,7 +338,7 @@ void fit_identify(struct fit_state *s, struct fit_result *r)
         sum += r->row[j].moved ? s->r[j] * s->r[j] : 0;
     }
     r->scatter = NAN;
-    r->direction = ARENA_NEWS(&r->arena, (size_t)c.n + 1, struct fit_direction);
+    r->direction = ARENA_NEWS(&r->arena, 3 * (size_t)c.n + 1, struct fit_direction);
     if (c.n && decompose(s, &c) == 0) {
         for (int k = 0; k < c.n; k++)
             if (gsl_vector_get(c.s, (size_t)k) < HARDLY_SEEN)
@@ -234,6 +352,8 @@ void fit_identify(struct fit_state *s, struct fit_result *r)
         find_leverage(s, &c, r);
         estimate(s, &c, r);
         judge_directions(s, r);
+        name_company(s, &c, r);
+        check_profiles(s, &c, r);
     }
     release(&c);
 }

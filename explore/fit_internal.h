@@ -10,6 +10,8 @@
 
 #include "explore/fit.h"
 
+#define FIT_STEP 0.005 // of the differences, to begin with
+
 // The scale on which a parameter moves: z = ln x where x cannot be negative, else z = x / unit. A
 // step of dz is then a relative change.
 struct fit_scale {
@@ -33,6 +35,7 @@ struct fit_state {
     double *low, *high;      // [m] room for residuals
     int64_t predictions;
     int start, iteration;
+    int most; // iterations of one solution; 0: as the problem says
     bool stopped;
     const char *reason;
     bool converged;

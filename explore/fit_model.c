@@ -152,7 +152,7 @@ static double disagreement(const struct fit_state *s, const bool *sees, const do
 void fit_scan(struct fit_state *s, int i)
 {
     size_t m = (size_t)s->p->m;
-    double *slope = &s->slope[(size_t)i * m], first = s->p->step > 0 ? s->p->step : 0.002;
+    double *slope = &s->slope[(size_t)i * m], first = s->p->step > 0 ? s->p->step : FIT_STEP;
     bool *sees = &s->sees[(size_t)i * m];
     double step = first;
     s->step[i] = 0;
@@ -168,7 +168,7 @@ void fit_scan(struct fit_state *s, int i)
     double bears = step;
     for (; 3 * bears <= LARGEST_STEP; bears *= 3) { // until the slope is one of the model
         fit_difference(s, s->x, s->r, i, 3 * bears, sees, wide);
-        if (disagreement(s, sees, slope, wide) < 0.25)
+        if (disagreement(s, sees, slope, wide) < 0.05)
             break;
         for (size_t j = 0; j < m; j++)
             slope[j] = sees[j] ? wide[j] : slope[j];

@@ -127,7 +127,7 @@ static void iterate(struct solver *v, gsl_multifit_nlinear_workspace *w)
     struct fit_state *s = v->s;
     const struct fit_problem *p = s->p;
     double precision = p->precision > 0 ? p->precision : 1e-5, last[FIT_MAX_PARAMETERS] = {0};
-    int most = p->iterations > 0 ? p->iterations : 60;
+    int most = s->most > 0 ? s->most : p->iterations > 0 ? p->iterations : 60;
     moved(v, gsl_multifit_nlinear_position(w), last);
     s->converged = false;
     s->reason = "the limit of iterations";

@@ -172,6 +172,9 @@ static void test_combination(void)
     p = by_name(j, "parameters", "key", "gpu.gemm");
     CHECK_STR(json_string_value(json_object_get(p, "verdict")), "determined");
     json_decref(j);
+    j = works_json("fit --json --given rows.csv --hold 'gpu.*,npu.[!a]*,dram.*,control.*,power.*'");
+    CHECK_INT((long long)json_array_size(json_object_get(j, "parameters")), 5); // npu.arch
+    json_decref(j);
     char *text = slurp(in_tmp("new.cfg"), NULL);
     CHECK_HAS(text, "guess: not determined by rows.csv, only together with npu.arch.clock");
     CHECK_HAS(text, "gemm = \"1.029 TFLOP/s\";");
@@ -311,6 +314,8 @@ static void test_malformed(void)
              "fit --given rows.csv -o new.cfg --free control.granularit");
     bad_rows(GOOD, 2, "no number of this name", "fit --given rows.csv -o new.cfg --free gpu.name");
     bad_rows(GOOD, 2, "--free: expected", "fit --given rows.csv -o new.cfg --free ,");
+    bad_rows(GOOD, 2, "gpu.gemmm: no number of this name in the file; did you mean 'gpu.gemm'?",
+             "fit --given rows.csv -o new.cfg --hold gpu.gemmm");
     bad_rows(GOOD, 2, "no soc named \"sd8gen4\"", "fit --given rows.csv -o new.cfg --soc sd8gen4");
     bad_rows(GOOD, 2, "no engine named", "fit --given rows.csv -o new.cfg --engine mlx");
     bad_rows(GOOD, 2, "no repro named", "fit --given rows.csv -o new.cfg --experiments other");

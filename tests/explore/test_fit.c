@@ -259,6 +259,38 @@ static void test_inseparable(void)
     fit_fini(&r);
 }
 
+// A valley with steps: the block count goes in steps with the buffer and the time with the stall,
+// so a smaller buffer with a shorter stall serves as well, but for dents. Slopes at a dent do not
+// show that; moving the one and letting the other follow does.
+static double blocks(const double *b, double k)
+{
+    return ceil(4096 / floor(b[0] / k)) * k * b[1];
+}
+
+static void test_stepped_valley(void)
+{
+    struct curve c = {.at = blocks, .m = 6};
+    static const double real[] = {1e6, 4};
+    static const struct fit_parameter p[] = {{"buffer", 0.93e6, 1e4, 1e9, false},
+                                             {"stall", 3.3, 1e-3, 1e3, false}};
+    static const double off[] = {0.02, -0.03, 0.01, 0.03, -0.02, -0.01};
+    struct fit_result r;
+    for (int j = 0; j < c.m; j++) {
+        c.t[j] = 4000 + 4321 * j;
+        c.row[j].observed = blocks(real, c.t[j]) * exp(off[j]);
+        c.row[j].tolerance = 0.05;
+    }
+    if (!solve(&c, p, 2, (struct fit_problem){0}, &r))
+        return;
+    CHECK_NEAR(r.estimate[0].value / r.estimate[1].value / (1e6 / 4), 1, 0.05);
+    CHECK_INT(r.estimate[0].verdict, FIT_TOGETHER);
+    CHECK_INT(r.estimate[1].verdict, FIT_TOGETHER);
+    CHECK_INT(r.n_directions, 1);
+    CHECK_INT(r.direction[0].n, 2);
+    CHECK_NEAR(r.direction[0].weight[0] * r.direction[0].weight[1], 1, 0.4); // both up or both down
+    fit_fini(&r);
+}
+
 // The truth is outside: the estimate stays at the bound, and nobody looked beyond.
 static void test_bounds(void)
 {
@@ -511,5 +543,6 @@ static void test_bad_problems(void)
 }
 
 TESTS(explore_fit, T(test_misra1a), T(test_thurber), T(test_recovers), T(test_coverage),
-      T(test_inseparable), T(test_bounds), T(test_no_evidence), T(test_integers), T(test_rounding),
-      T(test_weights), T(test_starts), T(test_no_model), T(test_interrupt), T(test_bad_problems))
+      T(test_inseparable), T(test_stepped_valley), T(test_bounds), T(test_no_evidence),
+      T(test_integers), T(test_rounding), T(test_weights), T(test_starts), T(test_no_model),
+      T(test_interrupt), T(test_bad_problems))
