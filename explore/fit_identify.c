@@ -76,7 +76,7 @@ static int by_share(const void *a, const void *b)
 
 static void describe(const struct columns *c, int k, struct fit_direction *out)
 {
-    struct member member[FIT_MAX_PARAMETERS];
+    struct member member[FIT_MAX_PARAMETERS] = {{0}};
     double most = 0;
     for (int i = 0; i < c->n; i++) {
         double v = gsl_matrix_get(c->v, (size_t)i, (size_t)k);
@@ -236,7 +236,7 @@ static bool same_members(const struct fit_direction *a, const struct fit_directi
 static void open_direction(const struct columns *c, int k, const double *change,
                            struct fit_result *r)
 {
-    struct member member[FIT_MAX_PARAMETERS];
+    struct member member[FIT_MAX_PARAMETERS] = {{0}};
     struct fit_direction d = {.seen = NAN};
     double own = change[k];
     for (int l = 0; l < c->n; l++)
@@ -262,7 +262,7 @@ static void open_direction(const struct columns *c, int k, const double *change,
 static void name_company(const struct fit_state *s, const struct columns *c, struct fit_result *r)
 {
     for (int k = 0; k < c->n; k++) {
-        double change[FIT_MAX_PARAMETERS], own = covariance(c, k, k);
+        double change[FIT_MAX_PARAMETERS] = {0}, own = covariance(c, k, k);
         if (r->estimate[c->parameter[k]].verdict != FIT_WEAK)
             continue;
         for (int l = 0; l < c->n; l++) {
@@ -300,7 +300,7 @@ static void check_profiles(struct fit_state *s, const struct columns *c, struct 
             known = profile(s, c, k, side * dz) >= limit;
             if (known)
                 continue;
-            double change[FIT_MAX_PARAMETERS];
+            double change[FIT_MAX_PARAMETERS] = {0};
             for (int l = 0; l < c->n; l++) {
                 int at = c->parameter[l];
                 double went = fit_to_z(s, at, s->x[at]) - fit_to_z(s, at, best[at]);

@@ -108,7 +108,7 @@ static int header(struct reader *r)
         return err_at(r->e, ERR_FORMAT, r->path, 1, NULL, "expected the names of columns");
     for (int c = 0; c < COLUMNS; c++) {
         r->at[c] = find(r->n_columns, field, names[c]);
-        if (r->at[c] < 0 && c < NEEDED)
+        if (c < NEEDED && r->at[c] < 0)
             return missing(r, r->n_columns, field, names[c]);
     }
     for (int i = 0; i < r->n_columns; i++)
