@@ -337,7 +337,7 @@ static int measure(struct fit_observations *x, const bool *want, double *y, stru
 int fit_predict(struct fit_observations *x, const struct fit_target *t, const double *values,
                 const bool *want, double *y, struct err *e)
 {
-    struct err local;
+    struct err local = {0};
     e = e ? e : &local;
     set_candidate(&x->world, t, values);
     if (x->profile)

@@ -132,7 +132,7 @@ static void close_reader(struct reader *r)
 
 int fit_input_kind(const char *path, enum fit_input *out, struct err *e)
 {
-    struct err local;
+    struct err local = {0};
     struct reader r;
     char *field[MAX_COLUMNS];
     int rc = open_reader(path, &r, e ? e : &local);
@@ -214,7 +214,7 @@ static int add(const struct reader *r, const struct fit_given *g, struct fit_giv
 int fit_rows_read(const char *path, bool only_given, struct arena *a, struct fit_given **out,
                   int *n, int *passed_over, struct err *e)
 {
-    struct err local;
+    struct err local = {0};
     struct reader r;
     char *field[MAX_COLUMNS];
     int count = 0, other = 0, rc = open_reader(path, &r, e ? e : &local);
