@@ -146,26 +146,6 @@ static bool sees_more(struct fit_state *s)
     return more;
 }
 
-// Again with narrow differences. Wide ones see the slope of a model with steps, but not the dent
-// that serves best.
-static double polish(struct fit_state *s, double cost)
-{
-    double wide[FIT_MAX_PARAMETERS], narrow = s->p->step > 0 ? s->p->step : FIT_STEP;
-    const char *reason = s->reason;
-    bool any = false;
-    memcpy(wide, s->step, (size_t)s->p->n * sizeof *wide);
-    for (int i = 0; i < s->p->n; i++) {
-        any |= !s->held[i] && s->step[i] > narrow;
-        s->step[i] = s->held[i] ? s->step[i] : fmin(s->step[i], narrow);
-    }
-    if (any && !s->stopped)
-        cost = fit_solve(s);
-    if (!s->stopped)
-        s->reason = reason;
-    memcpy(s->step, wide, (size_t)s->p->n * sizeof *wide);
-    return cost;
-}
-
 // From s->x to the least sum of squares nearby.
 static double descend(struct fit_state *s)
 {
@@ -187,7 +167,7 @@ static double descend(struct fit_state *s)
         if (!sees_more(s) && !again)
             break;
     }
-    return polish(s, cost);
+    return cost;
 }
 
 static void scatter(struct fit_state *s, struct rng *rng)

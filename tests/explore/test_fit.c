@@ -260,8 +260,7 @@ static void test_inseparable(void)
 }
 
 // A valley with steps: the block count goes in steps with the buffer and the time with the stall,
-// so a smaller buffer with a shorter stall serves as well, but for dents. Slopes at a dent do not
-// show that; moving the one and letting the other follow does.
+// so a smaller buffer with a shorter stall serves as well.
 static double blocks(const double *b, double k)
 {
     return ceil(4096 / floor(b[0] / k)) * k * b[1];
@@ -288,6 +287,36 @@ static void test_stepped_valley(void)
     CHECK_INT(r.n_directions, 1);
     CHECK_INT(r.direction[0].n, 2);
     CHECK_NEAR(r.direction[0].weight[0] * r.direction[0].weight[1], 1, 0.4); // both up or both down
+    fit_fini(&r);
+}
+
+// A valley with a dent: rows see the ratio, and one row sees b[0] as a ripple. Its slope at the
+// best place seems to tell b[0] to a tenth, but a quarter further the ripple looks the same.
+static double ripple(const double *b, double t)
+{
+    return t < 0 ? 1 + 0.015 * sin(2 * M_PI / 0.25 * log(b[0])) : t * b[0] / b[1];
+}
+
+static void test_dent(void)
+{
+    struct curve c = {.at = ripple, .m = 6};
+    static const double real[] = {1, 4};
+    static const struct fit_parameter p[] = {{"buffer", 1.01, 1e-3, 1e3, false},
+                                             {"stall", 4.2, 1e-3, 1e3, false}};
+    static const double off[] = {0.02, -0.03, 0.01, 0.03, -0.02, -0.01};
+    struct fit_result r;
+    for (int j = 0; j < c.m; j++) {
+        c.t[j] = j == 0 ? -1 : 10 * j;
+        c.row[j].observed = ripple(real, c.t[j]) * exp(j ? off[j] : 0);
+        c.row[j].tolerance = 0.05;
+    }
+    if (!solve(&c, p, 2, (struct fit_problem){0}, &r))
+        return;
+    CHECK_NEAR(r.estimate[0].value, 1, 0.05);
+    CHECK_INT(r.estimate[0].verdict, FIT_TOGETHER);
+    CHECK_INT(r.estimate[1].verdict, FIT_TOGETHER);
+    CHECK_NEAR(r.estimate[0].error, 0.25, 1e-9); // at least
+    CHECK_INT(r.n_directions, 1);
     fit_fini(&r);
 }
 
@@ -543,6 +572,6 @@ static void test_bad_problems(void)
 }
 
 TESTS(explore_fit, T(test_misra1a), T(test_thurber), T(test_recovers), T(test_coverage),
-      T(test_inseparable), T(test_stepped_valley), T(test_bounds), T(test_no_evidence),
-      T(test_integers), T(test_rounding), T(test_weights), T(test_starts), T(test_no_model),
-      T(test_interrupt), T(test_bad_problems))
+      T(test_inseparable), T(test_stepped_valley), T(test_dent), T(test_bounds),
+      T(test_no_evidence), T(test_integers), T(test_rounding), T(test_weights), T(test_starts),
+      T(test_no_model), T(test_interrupt), T(test_bad_problems))
