@@ -186,42 +186,6 @@ static void scatter(struct fit_state *s, struct rng *rng)
     }
 }
 
-// The best of all starts in s->x.
-static double run_starts(struct fit_state *s, struct fit_result *out)
-{
-    const struct fit_problem *p = s->p;
-    int starts = p->starts > 1 ? p->starts : 1;
-    double best = INFINITY;
-    double *cost = ARENA_NEWS(s->a, (size_t)starts, double);
-    double x[FIT_MAX_PARAMETERS] = {0};
-    struct rng *rng = rng_create(p->seed, "fit");
-    for (int k = 0; k < starts; k++) {
-        s->start = k;
-        s->iteration = 0;
-        if (k)
-            scatter(s, rng);
-        cost[k] = INFINITY;
-        if (fit_residuals(s, s->x, s->all, s->r, NULL) < 0)
-            continue; // no model there
-        cost[k] = descend(s);
-        out->starts++;
-        if (cost[k] < best || k == 0) {
-            best = cost[k];
-            memcpy(x, s->x, (size_t)p->n * sizeof *x);
-            out->iterations = s->iteration;
-            out->reason = s->reason;
-            out->converged = s->converged;
-        }
-        if (s->stopped)
-            break;
-    }
-    for (int k = 0; k < out->starts; k++)
-        out->agreed += cost[k] <= best * 1.01 + 1e-12;
-    rng_destroy(rng);
-    memcpy(s->x, x, (size_t)p->n * sizeof *x);
-    return best;
-}
-
 // --- integers, digits
 
 // Prepares s for s->x as the last word of a start: what is at a bound or settled is held.
@@ -279,15 +243,58 @@ static void settle_integers(struct fit_state *s, double cost)
     fit_refresh(s);
 }
 
-static int finish(struct fit_state *s, struct fit_result *out, struct err *e)
+static void round_all(struct fit_state *s)
 {
     const struct fit_problem *p = s->p;
-    static const bool none[FIT_MAX_PARAMETERS];
     for (int i = 0; i < p->n; i++) {
         const struct fit_parameter *q = &p->parameter[i];
         if (p->round && s->x[i] != q->start)
             s->x[i] = fmin(fmax(p->round(p->user, i, s->x[i]), q->min), q->max);
     }
+}
+
+// The best of all starts in s->x, with the digits that it will be written with: where the model has
+// dents, the best place may not survive them.
+static void run_starts(struct fit_state *s, struct fit_result *out)
+{
+    const struct fit_problem *p = s->p;
+    int starts = p->starts > 1 ? p->starts : 1;
+    double best = INFINITY;
+    double *cost = ARENA_NEWS(s->a, (size_t)starts, double);
+    double x[FIT_MAX_PARAMETERS] = {0};
+    struct rng *rng = rng_create(p->seed, "fit");
+    for (int k = 0; k < starts; k++) {
+        s->start = k;
+        s->iteration = 0;
+        if (k)
+            scatter(s, rng);
+        cost[k] = INFINITY;
+        if (fit_residuals(s, s->x, s->all, s->r, NULL) < 0)
+            continue; // no model there
+        settle_integers(s, descend(s));
+        round_all(s);
+        cost[k] = fit_refresh(s);
+        out->starts++;
+        if (cost[k] < best || k == 0) {
+            best = cost[k];
+            memcpy(x, s->x, (size_t)p->n * sizeof *x);
+            out->iterations = s->iteration;
+            out->reason = s->reason;
+            out->converged = s->converged;
+        }
+        if (s->stopped)
+            break;
+    }
+    for (int k = 0; k < out->starts; k++)
+        out->agreed += cost[k] <= best * 1.01 + 1e-12;
+    rng_destroy(rng);
+    memcpy(s->x, x, (size_t)p->n * sizeof *x);
+}
+
+static int finish(struct fit_state *s, struct fit_result *out, struct err *e)
+{
+    const struct fit_problem *p = s->p;
+    static const bool none[FIT_MAX_PARAMETERS];
     if (fit_residuals(s, s->x, s->all, s->r, e) < 0 && !s->stopped)
         return e->code;
     for (int j = 0; j < p->m; j++)
@@ -382,8 +389,8 @@ int fit_run(const struct fit_problem *p, struct fit_result *out, struct err *e)
         goto fail;
     for (int j = 0; j < p->m; j++)
         r.row[j].before = s.y[j];
-    double cost = s.stopped ? 0 : run_starts(&s, &r);
-    settle_integers(&s, cost);
+    if (!s.stopped)
+        run_starts(&s, &r);
     rc = s.stopped ? 0 : finish(&s, &r, e);
     if (rc < 0)
         goto fail;
