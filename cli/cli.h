@@ -128,6 +128,7 @@ int cmd_explore(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 int cmd_repro(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
+int cmd_fit(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_list(int argc, char **argv);

@@ -14,6 +14,7 @@ const struct command commands[] = {
      cmd_validate},
     {"profile", "characterise a machine; --cost: the cost table of a model", cmd_profile},
     {"repro", "a publication's experiments: prediction beside published value", cmd_repro},
+    {"fit", "calibrate a simulated SoC with published rows or a profile", cmd_fit},
     {"tokenize", "text to token ids and back, with the vocabulary of a GGUF file", cmd_tokenize},
     {"check", "audit: conservation, utilisation, determinism, every plan of every policy",
      cmd_check},

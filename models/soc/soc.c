@@ -487,6 +487,30 @@ int machine_soc_config_digest(const struct conf *c, uint64_t *out, struct err *e
     return rc;
 }
 
+static const struct conf_row *find_row(const struct conf_row *rows, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(rows[i].name, name))
+            return &rows[i];
+    return NULL;
+}
+
+const struct conf_row *machine_soc_row(const struct conf *c, const char *key)
+{
+    const char *dot = strrchr(key, '.'), *name = dot ? dot + 1 : key;
+    size_t n = dot ? (size_t)(dot - key) : 0;
+    for (int i = 0; i < GROUPS; i++)
+        if (strlen(groups[i].path) == n && !strncmp(groups[i].path, key, n))
+            return present(c, &groups[i]) ? find_row(groups[i].rows, *groups[i].n_rows, name)
+                                          : NULL;
+    char model[64];
+    if (n != strlen("npu.arch") || strncmp(key, "npu.arch", n) != 0 || !node(c, "npu") ||
+        !conf_text(node(c, "npu"), "model", -1, model, sizeof model))
+        return NULL;
+    const struct npu_model_ops *npu = npu_find(model, NULL);
+    return npu ? find_row(npu->rows, npu->n_rows, name) : NULL;
+}
+
 void machine_soc_peaks(const struct machine *m, struct soc_peaks *out)
 {
     const struct config *g = &((const struct soc *)m)->cfg;

@@ -26,6 +26,9 @@ int machine_soc_dump(FILE *f, const struct conf *c, struct err *e);
 // Digest of the resolved configuration, for caches of results.
 int machine_soc_config_digest(const struct conf *c, uint64_t *out, struct err *e);
 
+// The option row of a dotted key ("gpu.queue.wake") of this configuration; NULL: no such key.
+const struct conf_row *machine_soc_row(const struct conf *c, const char *key);
+
 // What the data sheet promises; 0 where there is no such device.
 struct soc_peaks {
     double gpu_flops, npu_flops, npu_ops; // flop/s, flop/s, op/s
