@@ -20,7 +20,7 @@
 
 #include <stdlib.h>
 
-enum { BURSTS = 4, OUTPUTS = 2, OUTPUT_TAG = BURSTS, NONE = -1 };
+enum { BURSTS = 4, OUTPUTS = 2, NONE = -1 };
 
 struct array {
     struct sim_event load, stream;
@@ -53,7 +53,7 @@ struct run {
     // Fetching: the next burst.
     int64_t fetch_block, fetch_at; // NONE: of the stationary operand; bytes asked for already
     struct burst burst[BURSTS];
-    bool used[BURSTS + OUTPUTS];
+    bool used[BURSTS], writing[OUTPUTS]; // tags
     // The vector unit: bursts waiting for it, oldest first.
     struct sim_event decode;
     int queue[BURSTS], n_queue;
@@ -137,18 +137,19 @@ static void begin_panel(struct run *r)
 static void retire(struct run *r)
 {
     while (r->retired < r->n.blocks && r->block[r->retired % 2].through) {
-        int tag = OUTPUT_TAG;
-        while (tag < OUTPUT_TAG + OUTPUTS && r->used[tag])
-            tag++;
-        if (tag == OUTPUT_TAG + OUTPUTS)
+        int to = 0;
+        while (to < OUTPUTS && r->writing[to])
+            to++;
+        if (to == OUTPUTS)
             return;
         int64_t at = r->panel * r->n.blocks + r->retired, all = r->n.panels * r->n.blocks;
         int64_t begin = cut(r->n.output, at, all), end = cut(r->n.output, at + 1, all);
         r->block[r->retired % 2] = (struct block){0};
         r->retired++;
         if (end > begin) {
-            r->used[tag] = true;
-            r->v->transfer(r->v, &(struct npu_dma){tag, NPU_OUTPUT, begin, end - begin, r->p->dma});
+            r->writing[to] = true;
+            r->v->transfer(
+                r->v, &(struct npu_dma){BURSTS + to, NPU_OUTPUT, begin, end - begin, r->p->dma});
         }
         fetch(r);
     }
@@ -160,7 +161,7 @@ static void retire(struct run *r)
         return;
     }
     for (int i = 0; i < OUTPUTS; i++)
-        if (r->used[OUTPUT_TAG + i])
+        if (r->writing[i])
             return;
     r->retired = INT64_MAX; // only once
     r->v->done(r->v);
@@ -259,19 +260,26 @@ static void on_decode(struct sim *s, struct sim_event *e)
     usable(r, tag);
 }
 
+static void burst_arrived(struct run *r, int tag)
+{
+    if (r->burst[tag].block == NONE || !r->n.bulk) {
+        usable(r, tag);
+        return;
+    }
+    r->queue[r->n_queue++] = tag;
+    if (r->n_queue == 1)
+        decode_next(r);
+}
+
 static void arrived(struct npu_env *v, int tag)
 {
     struct run *r = v->run;
-    if (tag >= OUTPUT_TAG) {
-        r->used[tag] = false;
-        retire(r);
-    } else if (r->burst[tag].block == NONE || !r->n.bulk) {
-        usable(r, tag);
-    } else {
-        r->queue[r->n_queue++] = tag;
-        if (r->n_queue == 1)
-            decode_next(r);
+    if (tag < BURSTS) {
+        burst_arrived(r, tag);
+        return;
     }
+    r->writing[tag % OUTPUTS] = false; // BURSTS is a multiple of OUTPUTS
+    retire(r);
 }
 
 // --- life

@@ -158,7 +158,7 @@ static int64_t reused(struct agent *a, const struct agent_cost *c, const struct 
 {
     struct slc *slc = &a->dram->slc;
     struct operands o;
-    place_task(&a->dram->place, t, a->base.caps.act_bytes, c->read, c->written, &o);
+    place_task(&a->dram->place, t, a->base.caps.act_bytes, c->weight, c->read, c->written, &o);
     int64_t hit = c->read ? slc_reuse(slc, &o.read_region->stamp, c->read, false) : 0;
     if (c->written)
         slc_reuse(slc, &o.write_region->stamp, c->written, true);
@@ -304,7 +304,7 @@ void agent_pipe(struct agent *a, const struct task *t)
 {
     const struct agent_cost *c = &head(a)->cost;
     struct operands o;
-    place_task(&a->dram->place, t, a->base.caps.act_bytes, c->read, c->written, &o);
+    place_task(&a->dram->place, t, a->base.caps.act_bytes, c->weight, c->read, c->written, &o);
     pipe_start(&a->pipe, &o, to_ps(c->compute), c->weight, c->read, c->written);
 }
 

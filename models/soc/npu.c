@@ -123,7 +123,7 @@ static void run_task(struct agent *a, const struct task *t)
     struct operands o;
     int64_t in = (int64_t)((double)s.n * s.k * s.act_bytes);
     int64_t result = (int64_t)((double)s.n * s.m * s.act_bytes);
-    place_task(&a->dram->place, t, s.act_bytes, in, result, &o);
+    place_task(&a->dram->place, t, s.act_bytes, (int64_t)s.weight_bytes, in, result, &o);
     r->address[NPU_WEIGHT] = o.weight;
     r->address[NPU_INPUT] = o.read;
     r->address[NPU_OUTPUT] = o.write;

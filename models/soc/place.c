@@ -82,18 +82,18 @@ static uint64_t buffer_key(const struct buffer *b, enum buf_id role)
     return b ? key_of(KEY_BUFFER, b->id, 0, 0) : key_of(KEY_ROLE, (uint64_t)(role + 1), 0, 0);
 }
 
-void place_task(struct place *p, const struct task *t, double act_bytes, int64_t read,
-                int64_t write, struct operands *out)
+void place_task(struct place *p, const struct task *t, double act_bytes, int64_t weight,
+                int64_t read, int64_t write, struct operands *out)
 {
     const struct op *op = t->op;
     bool matmul = op->kind == OP_MATMUL, cache = op->kind == OP_ATTENTION;
-    double row = t->model->shape.weight_bits / 8 * (matmul ? op->k : op->m);
-    double rows = matmul ? op->m : 1, first = matmul ? t->m0 : 0;
+    double row = t->model->shape.weight_bits / 8 * op->k; // of a matmul, which may be a shard
+    int64_t whole = matmul ? (int64_t)(row * op->m) + 1 : weight;
     if (4 * (p->n + 3) > 3 * p->capacity)
         grow(p);
     uint64_t key = key_of(KEY_WEIGHT, (uint64_t)(t->layer + 1), (uint64_t)op->index,
                           (uint64_t)op->m << 32 | (uint64_t)op->k);
-    out->weight = find(p, key, (int64_t)(row * rows + 1))->address + (uint64_t)(first * row);
+    out->weight = find(p, key, whole)->address + (uint64_t)(matmul ? t->m0 * row : 0);
 
     const struct buffer *in = cache ? t->kcache : t->in;
     uint64_t skip = cache ? 0 : (uint64_t)((double)t->n0 * op->k * act_bytes);

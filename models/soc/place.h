@@ -33,8 +33,9 @@ struct operands {
 void place_init(struct place *p);
 void place_fini(struct place *p);
 void place_reset(struct place *p);
-// act_bytes: of an activation value. `read` and `write` are what the device moves there.
-void place_task(struct place *p, const struct task *t, double act_bytes, int64_t read,
-                int64_t write, struct operands *out);
+// act_bytes: of an activation value. `weight`, `read` and `write` are what the device moves
+// there (of a matmul's weight: once).
+void place_task(struct place *p, const struct task *t, double act_bytes, int64_t weight,
+                int64_t read, int64_t write, struct operands *out);
 
 #endif

@@ -148,6 +148,8 @@ static void test_overrides(void)
     fails(2, "command line: npu.arch.arays: unknown key 'arays'", "sim --set npu.arch.arays=4");
     fails(2, "did you mean 'channels'?", "sim --set dram.timing.chanels=4");
     fails(2, "unknown key 'xyzzy'", "sim --set xyzzy=1");
+    fails(2, "did you mean 'cycle'?", "sim --detail cicle");
+    fails(2, "unknown key 'detail'", "profile --machine host --detail cycle");
     fails(2, "dram: is a group", "sim --set dram=1");
     fails(2, "command line: dram.timing.width", "sim --set dram.timing.width=wide");
     fails(2, "command line: gpu.foo: unknown key 'foo'", "show-config host --set gpu.foo=1");

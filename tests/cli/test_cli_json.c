@@ -191,6 +191,19 @@ static void test_sim_game(void)
     json_decref(j);
 }
 
+// Another level of detail: other times, but about the same, and the same bytes.
+static void test_detail(void)
+{
+    json_t *a = works_json("sim --prompt 8 --gen 2 --json --model llama3.2-1b --detail flow");
+    json_t *b = works_json("sim --prompt 8 --gen 2 --json --model llama3.2-1b --detail cycle");
+    double flow = number(a, "ttft_ms"), cycle = number(b, "ttft_ms");
+    CHECK(flow != cycle);
+    CHECK_NEAR(cycle, flow, 0.1 * flow);
+    CHECK(number(a, "bytes_moved") == number(b, "bytes_moved"));
+    json_decref(a);
+    json_decref(b);
+}
+
 static void test_list(void)
 {
     static const char *const kinds[] = {"policies",  "syncs", "socs",      "models",
@@ -296,5 +309,6 @@ static void test_characterisation(void)
 }
 
 TESTS(cli_json, T(test_run_host), T(test_run_soc), T(test_run_repeats), T(test_any_bytes),
-      T(test_sim), T(test_sim_game), T(test_sim_set), T(test_list), T(test_show_config),
-      T(test_audit), T(test_explore), T(test_profile), T(test_characterisation))
+      T(test_sim), T(test_sim_game), T(test_sim_set), T(test_detail), T(test_list),
+      T(test_show_config), T(test_audit), T(test_explore), T(test_profile),
+      T(test_characterisation))

@@ -222,8 +222,8 @@ static void test_monotone(void)
                     double t0 = one(faster[i][0], 4096, k, n, (enum operand_order)o);
                     double t1 = one(faster[i][1], 4096, k, n, (enum operand_order)o);
                     double t2 = one(faster[i][2], 4096, k, n, (enum operand_order)o);
-                    double room = i == 1 ? 1.01 : 1; // a larger buffer leaves less for the rest
-                    if (!CHECK(room * t0 >= t1 && room * t1 >= t2))
+                    double slack = i == 1 ? 1.02 : 1; // systolic.c says why
+                    if (!CHECK(slack * t0 >= t1 && slack * t1 >= t2))
                         test_note("%s: k %d n %d %s: %.0f %.0f %.0f us", faster[i][0], k, n,
                                   order_name((enum operand_order)o), t0, t1, t2);
                 }
