@@ -45,6 +45,14 @@ const struct conf_row queue_rows[] = {
     ROW(ramp, CONF_INT, UNIT_TIME, 0, 1e13, "time after waking at the low clock"),
     ROW(ramp_clock, CONF_REAL, UNIT_PERCENT, 0.01, 1, "low clock over full clock"),
     ROW(outstanding, CONF_INT, UNIT_NONE, 1, 1e6, "memory requests in flight"),
+    {.name = "link",
+     .type = CONF_REAL,
+     .unit = UNIT_BANDWIDTH,
+     .fallback = "1000 GB/s",
+     .min = 1e6,
+     .max = 1e15,
+     .doc = "rate of its link to the memory network",
+     .offset = offsetof(struct queue_params, link)},
 };
 const size_t queue_n_rows = sizeof queue_rows / sizeof queue_rows[0];
 
@@ -235,7 +243,7 @@ int agent_init(struct agent *a, struct machine *m, int index, const struct queue
     bool tasks = m->values || dram->detail == DRAM_CYCLE || dram->p.slc;
     a->slot = calloc((size_t)q->depth, sizeof *a->slot);
     a->task = tasks ? calloc((size_t)q->depth, sizeof *a->task) : NULL;
-    if (dram_port_open(dram, &a->port, index, q->outstanding, e) < 0) {
+    if (dram_port_open(dram, &a->port, index, q->outstanding, q->link, e) < 0) {
         agent_fini(a);
         return e ? e->code : ERR_MEMORY;
     }

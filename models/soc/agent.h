@@ -25,7 +25,8 @@ struct queue_params {
     int64_t wake;        // ps before the first task after that
     int64_t ramp;        // ps after waking during which the clock is low
     double ramp_clock;   // the low clock, relative to the full one
-    int64_t outstanding; // memory requests in flight: its limit of bandwidth
+    int64_t outstanding; // memory requests in flight
+    double link;         // bytes/s of its way to the memory network
 };
 extern const struct conf_row queue_rows[];
 extern const size_t queue_n_rows;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Two limits make the memory. A port has so many bytes in flight, and each takes the latency, so by
-// Little's law it moves at most window / latency bytes per second: no single processor reaches the
-// full bandwidth. All together share what the channels achieve. Both follow from the timings of
-// the DRAM (models/dram) and the latency of the fabric in front of it:
+// Three limits make the memory. A port is a link of so many bytes per second, and has so many bytes
+// in flight, each of which takes the latency, so by Little's law it moves at most window / latency
+// bytes per second: no single processor reaches the full bandwidth. All together share what the
+// channels achieve. Both follow from the timings of the DRAM (models/dram) and the latency of the
+// fabric in front of it:
 //
 //     flow level   a transfer is one flow with a limit; the ceiling is the peak less what refresh,
 //                  turnaround and row misses cost at the present mix of reads and writes
@@ -103,14 +104,14 @@ int64_t dram_latency(const struct dram *d)
 
 double dram_port_rate(const struct dram_port *port)
 {
-    return (double)port->window / port->dram->latency;
+    return fmin(port->link, (double)port->window / port->dram->latency);
 }
 
 double dram_drain_rate(const struct dram_port *port)
 {
     const struct dram_params *p = &port->dram->p;
     double posted = (double)port->window / ((double)p->fabric / (double)PS_PER_S);
-    return fmin(posted, port->dram->ceiling[DRAM_MIXES - 1]);
+    return fmin(port->link, fmin(posted, port->dram->ceiling[DRAM_MIXES - 1]));
 }
 
 // --- flow level
@@ -133,14 +134,36 @@ struct user {
     double asks; // share of the time in which it does
 };
 
+// What each of a set gets while all of it asks: shares as the windows are, for a controller that
+// serves by age, and nobody more than its port takes.
+static void share_out(const struct user *u, int n, unsigned set, double ceiling, double *get)
+{
+    for (unsigned open = set; open;) {
+        double windows = 0, left = ceiling;
+        unsigned full = 0;
+        for (int j = 0; j < n; j++) {
+            if (open >> j & 1)
+                windows += (double)u[j].port->window;
+            else if (set >> j & 1)
+                left -= get[j];
+        }
+        for (int j = 0; j < n; j++) {
+            if (!(open >> j & 1))
+                continue;
+            get[j] = left * (double)u[j].port->window / windows;
+            if (get[j] >= u[j].port->alone)
+                get[j] = u[j].port->alone, full |= 1u << j;
+        }
+        open = full ? open & ~full : 0;
+    }
+}
+
 // What user i gets while it asks, the others asking now and then: the mean over who else does.
-// Those who ask share the ceiling as their windows are, for a controller that serves by age; part[]
-// is what this leaves of their ports, by the set of them.
-static double rate_of(const struct user *u, int n, int i, const double *part)
+static double rate_of(const struct user *u, int n, int i, double (*get)[DRAM_USERS])
 {
     double sum = 0;
     for (unsigned set = 1u << i; set < 1u << n; set++) {
-        double chance = part[set];
+        double chance = get[set][i];
         if (!(set >> i & 1))
             continue;
         for (int j = 0; j < n; j++)
@@ -148,24 +171,20 @@ static double rate_of(const struct user *u, int n, int i, const double *part)
                 chance *= set >> j & 1 ? u[j].asks : 1 - u[j].asks;
         sum += chance;
     }
-    return sum * u[i].port->alone;
+    return sum;
 }
 
 static void settle_rates(struct user *u, int n, double ceiling)
 {
-    double part[1 << DRAM_USERS], change = 1;
-    for (unsigned set = 1; set < 1u << n; set++) {
-        double all = 0;
-        for (int j = 0; j < n; j++)
-            all += set >> j & 1 ? u[j].port->alone : 0;
-        part[set] = all > ceiling ? ceiling / all : 1;
-    }
+    double get[1 << DRAM_USERS][DRAM_USERS], change = 1;
+    for (unsigned set = 1; set < 1u << n; set++)
+        share_out(u, n, set, ceiling, get[set]);
     for (int round = 0; round < 50 && change > 1e-3; round++) { // falls from above to a fixed point
         change = 0;
         for (int i = 0; i < n; i++)
             u[i].asks = u[i].port->want < u[i].rate ? u[i].port->want / u[i].rate : 1;
         for (int i = 0; i < n; i++) {
-            double rate = rate_of(u, n, i, part), fell = u[i].rate - rate;
+            double rate = rate_of(u, n, i, get), fell = u[i].rate - rate;
             change = fell > change * rate ? fell / rate : change;
             u[i].rate = rate;
         }
@@ -303,9 +322,10 @@ static void issue(struct dram_port *port, struct dram_transfer *t)
     };
     t->issued += bytes;
     port->in_flight += bytes;
-    if (t->rate < INFINITY) {
+    double rate = fmin(t->rate, port->link);
+    if (rate < INFINITY) {
         int64_t now = sim_now(d->sim), from = port->next_issue > now ? port->next_issue : now;
-        port->next_issue = from + (int64_t)((double)bytes * (double)PS_PER_S / t->rate + 0.5);
+        port->next_issue = from + (int64_t)((double)bytes * (double)PS_PER_S / rate + 0.5);
     }
     if (t->cached && d->slc.tag && slc_touch(&d->slc, address, bytes, q->r.write)) {
         travel_back(q);
@@ -327,7 +347,7 @@ static void pump(struct dram_port *port)
     int64_t half = port->dram->p.request / 2;
     struct dram_transfer *t;
     while ((t = port->head) && port->free && port->in_flight + half <= port->window) {
-        if (t->rate < INFINITY && port->next_issue > sim_now(s)) {
+        if (port->next_issue > sim_now(s)) {
             if (!sim_pending(&port->pace))
                 sim_schedule(s, &port->pace, port->next_issue);
             return;
@@ -424,10 +444,11 @@ void dram_close(struct dram *d)
 }
 
 int dram_port_open(struct dram *d, struct dram_port *port, int client, int64_t outstanding,
-                   struct err *e)
+                   double link, struct err *e)
 {
     assert(client >= 0 && client < DRAM_USERS && !d->port[client]);
-    *port = (struct dram_port){.dram = d, .client = client, .window = outstanding * d->p.line};
+    *port = (struct dram_port){
+        .dram = d, .client = client, .window = outstanding * d->p.line, .link = link};
     if (d->detail == DRAM_CYCLE) {
         port->pool = calloc((size_t)pool_size(port), sizeof *port->pool);
         if (!port->pool)

@@ -60,6 +60,7 @@ struct dram_port {
     struct dram *dram;
     int client;
     int64_t window; // bytes in flight
+    double link;    // bytes/s
     double moved;   // bytes, complete; at cycle level
     // Flow level.
     struct dram_transfer *active;
@@ -93,14 +94,15 @@ int dram_open(struct dram *d, const struct dram_params *p, enum dram_detail deta
 void dram_close(struct dram *d);
 void dram_reset(struct dram *d); // after sim_reset; ports too
 
-// `outstanding` lines in flight. The port stays where it is until dram_close.
+// `outstanding` lines in flight over a link of so many bytes/s. The port stays where it is until
+// dram_close.
 int dram_port_open(struct dram *d, struct dram_port *port, int client, int64_t outstanding,
-                   struct err *e);
+                   double link, struct err *e);
 void dram_port_close(struct dram_port *port);
 // Idle until the start, idle again when `done` runs. At flow level one at a time per port; at cycle
 // level transfers of a port are issued one behind the other in the order of their starts.
 void dram_start(struct dram_port *port, struct dram_transfer *t);
-// What the port reaches alone, by Little's law (bytes/s).
+// What the port reaches alone: its link, or less by Little's law (bytes/s).
 double dram_port_rate(const struct dram_port *port);
 double dram_drain_rate(const struct dram_port *port); // the same while it only writes
 

@@ -358,7 +358,8 @@ static int add_devices(struct soc *s, const struct conf *c, struct err *e)
                      &d[m->n_devices], e) < 0)
             return e->code;
         agent_clock(agent_at(m, m->n_devices++), &g->gpu_clock);
-        if (dram_port_open(&s->dram, &s->game_port, GAME_CLIENT, g->gpu_queue.outstanding, e) < 0)
+        if (dram_port_open(&s->dram, &s->game_port, GAME_CLIENT, g->gpu_queue.outstanding,
+                           g->gpu_queue.link, e) < 0)
             return e->code;
     }
     if (node(c, "npu")) {

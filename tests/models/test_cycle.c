@@ -316,8 +316,8 @@ static void test_transfers(void)
     struct err e = {0};
     enum { BYTES = 4000001 };
     CHECK_OK(dram_open(&d, &p, DRAM_CYCLE, s, &e), &e);
-    CHECK_OK(dram_port_open(&d, &port[0], 0, 104, &e), &e);
-    CHECK_OK(dram_port_open(&d, &port[1], 1, 104, &e), &e);
+    CHECK_OK(dram_port_open(&d, &port[0], 0, 104, INFINITY, &e), &e);
+    CHECK_OK(dram_port_open(&d, &port[1], 1, 104, INFINITY, &e), &e);
     start(&port[0], &a, 12345, BYTES, false, INFINITY);
     while (!a.done && sim_step(s))
         ;
