@@ -20,12 +20,13 @@
 struct npu_matmul {
     int m, k, n;
     enum operand_order order;
-    double weight_bytes; // of the m * k weights as they lie in memory, a whole number
-    double act_bytes;    // per activation value
-    double port;         // bytes/s that the device alone reads from the memory
-    double drain;        // bytes/s that it alone writes
-    bool quantised;      // the weights must be decoded before the arrays can use them
-    bool integer;        // the integer path: one token, quantised weights
+    double weight_bytes;  // of the m * k weights as they lie in memory, a whole number
+    double act_bytes;     // per activation value
+    double port;          // bytes/s that the device alone reads from the memory
+    double drain;         // bytes/s that it alone writes
+    bool quantised;       // the weights must be decoded before the arrays can use them
+    bool integer;         // integer arithmetic: one token of quantised weights, or an INT8 engine
+    double operand_bytes; // of a value on chip
 };
 
 struct npu_cost {

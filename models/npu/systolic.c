@@ -4,7 +4,8 @@
 //
 // One operand is cut into tiles of side x side that are held in the arrays (stationary); the rows
 // of the other one are streamed through. A row needs all K of its values, so the streamed operand
-// is brought into a fixed on-chip buffer in blocks of buffer / (K * 2 bytes) rows:
+// is brought into a fixed on-chip buffer in blocks of buffer / (K * 2 bytes) rows (FP16; INT8
+// values are half as long, so blocks hold twice the rows and a tile loads in half the time):
 //
 //     for each panel of the stationary operand that fits on chip         (usually one)
 //         for each block of streamed rows                                (M K 2 / buffer of them)
@@ -19,7 +20,7 @@
 // choice. If it is the weight, its tiles must also be decoded one by one on the way into an array,
 // where a streamed weight is decoded in bulk, behind the arrays' backs.
 //
-// N = 1 runs on the integer path, with a stall of its own.
+// N = 1 of quantised weights runs on the integer path, with a stall of its own.
 //
 // DMA, vector unit and arrays overlap: while the arrays work on one block, the next one comes in,
 // and a panel takes the slowest of the three for all its blocks. What does not overlap is added for
@@ -45,16 +46,14 @@ static const struct conf_row rows[] = {
     ROW(integer_rate, CONF_REAL, UNIT_NONE, 0.1, 16, "integer over FP16 rate of the arrays"),
     ROW(tcm, CONF_INT, UNIT_SIZE, 1024, 1e12, "on-chip memory"),
     ROW(buffer, CONF_INT, UNIT_SIZE, 64, 1e12, "on-chip buffer that holds one block of rows"),
-    ROW(stall, CONF_INT, UNIT_TIME, 0, 1e12, "loading a stationary tile into an array"),
-    ROW(stall_integer, CONF_INT, UNIT_TIME, 0, 1e12, "the same on the integer path"),
+    ROW(stall, CONF_INT, UNIT_TIME, 0, 1e12, "loading a stationary FP16 tile into an array"),
+    ROW(stall_integer, CONF_INT, UNIT_TIME, 0, 1e12, "the same for one token of quantised weights"),
     ROW(stall_decode, CONF_INT, UNIT_TIME, 0, 1e12, "decoding a stationary weight tile, on top"),
     ROW(decode, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "weights decoded in bulk per second"),
     ROW(dma, CONF_REAL, UNIT_BANDWIDTH, 1e6, 1e15, "rate of the DMA engine"),
     ROW(vector, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "vector unit, element-wise operators"),
     ROW(attention, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "attention"),
 };
-
-enum { OPERAND_BYTES = 2 }; // FP16 on chip
 
 static int check(const void *params, struct err *e)
 {
@@ -91,7 +90,7 @@ void systolic_nest(const struct systolic_params *p, const struct npu_matmul *s,
     bool streamed_weight = s->order == ORDER_WEIGHT_STREAMED;
     double side = (double)p->side, k = pieces(s->k, side) * side;
     double columns = pieces(streamed_weight ? s->n : s->m, side) * side;
-    double rows_per_block = fmax(1, floor((double)p->buffer / (k * OPERAND_BYTES)));
+    double rows_per_block = fmax(1, floor((double)p->buffer / (k * s->operand_bytes)));
     double room = (double)(p->tcm - 2 * p->buffer), inputs = (double)s->n * s->k * s->act_bytes;
     *out = (struct systolic_nest){
         .tiles = (int64_t)(k / side * (columns / side)),
@@ -100,11 +99,12 @@ void systolic_nest(const struct systolic_params *p, const struct npu_matmul *s,
         .stream = (int64_t)(streamed_weight ? s->weight_bytes : inputs),
         .output = (int64_t)((double)s->n * s->m * s->act_bytes),
         .bulk = s->quantised && streamed_weight,
-        .load = s->integer ? p->stall_integer : p->stall,
+        .load = s->integer && s->n == 1 ? p->stall_integer
+                                        : (int64_t)((double)p->stall * s->operand_bytes / 2),
         .rate = p->clock * p->efficiency * (s->integer ? p->integer_rate : 1),
     };
     out->blocks = (int64_t)pieces((double)out->streamed, rows_per_block);
-    out->panels = (int64_t)pieces(k * columns * OPERAND_BYTES, room);
+    out->panels = (int64_t)pieces(k * columns * s->operand_bytes, room);
     out->panels = out->panels < out->tiles ? out->panels : out->tiles;
     if (s->quantised && !streamed_weight)
         out->load += p->stall_decode;

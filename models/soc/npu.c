@@ -30,6 +30,12 @@ const struct conf_row npu_rows[] = {
     ROW(memory, CONF_INT, UNIT_SIZE, 0, 1e15, "memory that it can address (0 B: all)"),
     ROW(prepare, CONF_INT, UNIT_TIME, 0, 1e15, "building a static graph, whatever its size"),
     ROW(prepare_kib, CONF_INT, UNIT_TIME, 0, 1e12, "more per KiB of the graph's activations"),
+    {.name = "arithmetic",
+     .type = CONF_ENUM,
+     .fallback = "fp16",
+     .choices = "fp16|int8",
+     .doc = "of matmuls of several tokens; one token of quantised weights is always integer",
+     .offset = offsetof(struct npu_params, arithmetic)},
     ROW(wake_integer, CONF_INT, UNIT_TIME, 0, 1e12,
         "waking the integer path, on top of queue.wake"),
     {.name = "queue", .type = CONF_GROUP, .doc = "remote-call queue and idle state"},
@@ -41,7 +47,8 @@ const size_t npu_n_rows = sizeof npu_rows / sizeof npu_rows[0];
 // The matmul as the micro-architecture sees it: padded, the weight's bytes whole.
 static struct npu_matmul matmul(const struct agent *a, const struct task *t)
 {
-    double act_bytes = a->base.caps.act_bytes;
+    double act_bytes = a->base.caps.act_bytes, bits = t->model->shape.weight_bits;
+    bool int8 = ((const struct npu *)a)->p.arithmetic == NPU_INT8 && bits <= 8 && t->n_pad > 1;
     struct npu_matmul s = {
         .m = t->m1 - t->m0,
         .k = t->op->k,
@@ -51,9 +58,10 @@ static struct npu_matmul matmul(const struct agent *a, const struct task *t)
         .act_bytes = act_bytes,
         .port = dram_port_rate(&a->port),
         .drain = dram_drain_rate(&a->port),
-        .quantised = t->model->shape.weight_bits < 16,
+        .quantised = bits < (int8 ? 8 : 16),
+        .operand_bytes = int8 ? 1 : 2,
     };
-    s.integer = s.quantised && s.n == 1;
+    s.integer = int8 || (s.quantised && s.n == 1);
     return s;
 }
 
@@ -75,7 +83,7 @@ static void cost(const struct agent *a, const struct task *t, struct agent_cost 
     out->weight = (int64_t)(s.weight_bytes * (streamed ? c.panels : 1));
     out->written = (int64_t)c.written;
     out->read = (int64_t)c.bytes - out->weight - out->written;
-    out->wake = s.integer ? d->p.wake_integer : 0;
+    out->wake = s.integer && s.n == 1 ? d->p.wake_integer : 0;
 }
 
 // --- cycle level

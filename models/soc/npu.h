@@ -13,8 +13,10 @@ struct npu_params {
     int64_t memory;             // bytes that it can address; 0: all
     int64_t prepare;            // ps to build any graph
     int64_t prepare_kib;        // ps more per KiB of its activation tensors
+    int arithmetic;             // enum npu_arithmetic: of matmuls of several tokens
     int64_t wake_integer;       // ps to wake the integer path, on top of the queue's wake
 };
+enum npu_arithmetic { NPU_FP16, NPU_INT8 };
 extern const struct conf_row npu_rows[];
 extern const size_t npu_n_rows;
 

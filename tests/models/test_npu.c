@@ -30,6 +30,7 @@ static struct npu_cost cost(const char *arch, struct npu_matmul s)
     if (!s.weight_bytes)
         s.weight_bytes = (double)s.m * s.k / 2;
     s.act_bytes = 2;
+    s.operand_bytes = s.operand_bytes > 0 ? s.operand_bytes : 2;
     model->matmul(p, &s, &c);
     arena_fini(&a);
     return c;
@@ -69,6 +70,20 @@ static void test_padding(void)
     CHECK_NEAR(cost(ARCH, s).array, 2 * one, 1e-12);
     s = (struct npu_matmul){.m = 256, .k = 1024, .n = 1, .quantised = true, .integer = true};
     CHECK_NEAR(cost(ARCH, s).array, 3 * one, 1e-12); // stall_integer
+}
+
+// INT8 values are half as long: blocks of twice the rows, tiles that load in half the time.
+static void test_int8(void)
+{
+    struct npu_matmul s = {.m = 4096, .k = 1024, .n = 256};
+    struct npu_cost fp16 = cost(ARCH, s);
+    s.integer = true, s.operand_bytes = 1;
+    struct npu_cost int8 = cost(ARCH, s);
+    CHECK_NEAR(int8.blocks, fp16.blocks / 2, 0);
+    CHECK_NEAR(int8.array, fp16.array / 4, 1e-12); // the stall rules in both
+    s.k = 64; // blocks are long, so the rows rule: the integer rate, twice as many per block
+    struct npu_matmul t = {.m = 4096, .k = 64, .n = 256};
+    CHECK(cost(ARCH, t).array > 1.9 * cost(ARCH, s).array);
 }
 
 static void test_tcm_forces_reloads(void)
@@ -246,7 +261,7 @@ static void test_null_model(void)
     const struct npu_model_ops *model = npu_find("null", &e);
     const void *p = params(model, "side=16", &a);
     model->matmul(
-        p, &(struct npu_matmul){.m = 10, .k = 20, .n = 30, .weight_bytes = 100, .act_bytes = 2},
+        p, &(struct npu_matmul){.m = 10, .k = 20, .n = 30, .weight_bytes = 100, .act_bytes = 2, .operand_bytes = 2},
         &cost);
     CHECK_INT(model->tile(p), 16);
     CHECK_NEAR(cost.bytes, 100 + 30 * (10 + 20) * 2, 0);
@@ -254,5 +269,5 @@ static void test_null_model(void)
     arena_fini(&a);
 }
 
-TESTS(models_npu, T(test_loop_nest), T(test_padding), T(test_tcm_forces_reloads), T(test_checks),
+TESTS(models_npu, T(test_loop_nest), T(test_padding), T(test_int8), T(test_tcm_forces_reloads), T(test_checks),
       T(test_layer_adds_up), T(test_graphs), T(test_supports), T(test_monotone), T(test_null_model))
