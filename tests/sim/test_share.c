@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/digest.h"
+#include "base/rng.h"
 #include "sim/share.h"
 
 #define U 1e12 // one unit per ps
@@ -469,6 +470,30 @@ static void reference_run(void)
     }
 }
 
+// Limits that are the fair shares but for a rounding error: filling must come to an end.
+static void test_limits_at_the_fair_share(void)
+{
+    struct rng *r = rng_create(3, "fair");
+    for (int round = 0; round < 2000; round++) {
+        int n = 2 + round % 6;
+        double weight[8], sum = 0;
+        begin(62.4e9);
+        for (int i = 0; i < n; i++)
+            sum += weight[i] = 6400 + floor(30000 * rng_uniform(r));
+        for (int i = 0; i < n; i++) {
+            double fair = 62.4e9 * weight[i] / sum;
+            double limit = fair * (1 + (double)((round + i) % 3 - 1) * 0x1p-52);
+            sim_flow_start(&share, &st[i].flow, i, 1000, limit, weight[i], on_done);
+        }
+        while (sim_step(sim))
+            ;
+        for (int i = 0; i < n; i++)
+            CHECK_INT(st[i].ends, 1);
+        sim_destroy(sim);
+    }
+    rng_destroy(r);
+}
+
 static struct stream random_flows[FLOWS];
 
 static void test_random_flows_agree_with_a_slow_fluid_simulation(void)
@@ -544,8 +569,9 @@ static void test_random_flows_agree_with_a_slow_fluid_simulation(void)
     sim_destroy(sim);
 }
 
-TESTS(sim_share, T(test_one_flow), T(test_max_min_by_hand), T(test_both_sides_of_the_capacity),
-      T(test_join_and_leave), T(test_equal_flows_end_in_the_order_of_their_starts),
-      T(test_set_capacity), T(test_set_limit), T(test_cancel),
-      T(test_unchanged_rates_are_left_alone), T(test_restart_in_done_disturbs_nobody),
-      T(test_several_flows_of_one_client), T(test_random_flows_agree_with_a_slow_fluid_simulation))
+TESTS(sim_share, T(test_limits_at_the_fair_share), T(test_one_flow), T(test_max_min_by_hand),
+      T(test_both_sides_of_the_capacity), T(test_join_and_leave),
+      T(test_equal_flows_end_in_the_order_of_their_starts), T(test_set_capacity), T(test_set_limit),
+      T(test_cancel), T(test_unchanged_rates_are_left_alone),
+      T(test_restart_in_done_disturbs_nobody), T(test_several_flows_of_one_client),
+      T(test_random_flows_agree_with_a_slow_fluid_simulation))
