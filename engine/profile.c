@@ -2,6 +2,7 @@
 #include "engine/profile.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -332,6 +333,39 @@ static int sizes_of(const struct bench *b, int device, int *n)
     return count;
 }
 
+// Time of about `length` ps of one device's tasks while all others are kept busy for longer;
+// *expected is what they would take alone. The least of the repetitions.
+static int beside(struct bench *b, int device, const struct task *task, const double *alone,
+                  double length, const struct sync_ops *sync, const void *options, double *took,
+                  double *expected, struct err *e)
+{
+    enum { LONGER = 3 };
+    struct machine *m = b->m;
+    for (int rep = 0; rep < b->r->repeats; rep++) {
+        struct ticket k[MACHINE_MAX_DEVICES];
+        int n = 1;
+        int64_t begin = m->ops->now(m);
+        for (int i = 0; i < m->n_devices; i++) { // the others first, the device last
+            int d = (device + 1 + i) % m->n_devices;
+            int count = alone[d] > 0 ? (int)(length / alone[d] + 0.5) : 0;
+            struct ticket *t = d == device ? &k[0] : &k[n++];
+            *t = (struct ticket){.device = d, .due = begin + (int64_t)length};
+            for (int j = 0; j < (d == device ? count : LONGER * count); j++)
+                if (m->device[d]->ops->submit(m->device[d], &task[d], &t->seq, e) < 0)
+                    return e->code;
+            n -= d != device && !count;
+            *expected = d == device ? count * alone[d] : *expected;
+        }
+        if (sync->join(m, options, &k[0], 1, e) < 0)
+            return e->code;
+        double ps = (double)(m->ops->now(m) - begin);
+        *took = rep == 0 || ps < *took ? ps : *took;
+        if (sync->join(m, options, &k[1], n - 1, e) < 0)
+            return e->code;
+    }
+    return 0;
+}
+
 // How much slower matmuls of n tokens get when all devices run them at once.
 static int contention(struct bench *b, int n, const struct sync_ops *sync, const void *options,
                       double *factors, struct err *e)
@@ -339,7 +373,7 @@ static int contention(struct bench *b, int n, const struct sync_ops *sync, const
     struct graph g;
     struct task task[MACHINE_MAX_DEVICES];
     double alone[MACHINE_MAX_DEVICES] = {0}, longest = 0;
-    int count[MACHINE_MAX_DEVICES] = {0}, used = 0;
+    int used = 0;
     graph_build(b->model, n, 0, &g);
     int op = graph_find(&g, "gate_up")->index;
     // The CPU stays out: while GPU and NPU work, it is the control plane.
@@ -361,33 +395,15 @@ static int contention(struct bench *b, int n, const struct sync_ops *sync, const
     }
     if (used < 2)
         return 0;
-    double took[2] = {0}, expected[2];
-    for (int round = 0; round < 2; round++) { // again the difference of a short and a long burst
-        expected[round] = (double)(round + 1) * 4 * longest;
-        for (int rep = 0; rep < b->r->repeats; rep++) {
-            struct ticket k[MACHINE_MAX_DEVICES];
-            int n_tickets = 0;
-            int64_t begin = b->m->ops->now(b->m);
-            for (int d = 0; d < b->m->n_devices; d++) {
-                struct device *dev = b->m->device[d];
-                count[d] = alone[d] > 0 ? (int)(expected[round] / alone[d] + 0.5) : 0;
-                for (int i = 0; i < count[d]; i++) {
-                    k[n_tickets] = (struct ticket){d, 0, begin + (int64_t)expected[round]};
-                    if (dev->ops->submit(dev, &task[d], &k[n_tickets].seq, e) < 0)
-                        return e->code;
-                }
-                n_tickets += count[d] > 0;
-            }
-            if (sync->join(b->m, options, k, n_tickets, e) < 0)
+    for (int d = 0; d < b->m->n_devices; d++) {
+        double took[2] = {0}, expected[2] = {0};
+        for (int r = 0; r < 2 && alone[d] > 0; r++) // again a short and a long burst
+            if (beside(b, d, task, alone, (r + 1) * 4 * longest, sync, options, &took[r],
+                       &expected[r], e) < 0)
                 return e->code;
-            double t = (double)(b->m->ops->now(b->m) - begin);
-            took[round] = rep == 0 || t < took[round] ? t : took[round];
-        }
-    }
-    double factor = (took[1] - took[0]) / (expected[1] - expected[0]);
-    for (int d = 0; d < b->m->n_devices; d++)
         if (alone[d] > 0)
-            factors[d] = factor > 1 ? factor : 1;
+            factors[d] = fmax(1, (took[1] - took[0]) / (expected[1] - expected[0]));
+    }
     return 0;
 }
 
@@ -420,8 +436,9 @@ static int chain(struct bench *b, const int *device, const struct task *task, co
     return 0;
 }
 
-// Cuts the widest matmul of one token so that both sides take about equally long, the flexible one
-// longer, and measures what a chain of such operators costs over it.
+// Cuts a short matmul of one token, so that contention does not hide what is sought, such that both
+// sides take about equally long, the flexible one longer, and measures what a chain of such
+// operators costs over it.
 static int split_overhead(struct bench *b, const struct sync_ops *sync, const void *options,
                           struct err *e)
 {
@@ -441,7 +458,7 @@ static int split_overhead(struct bench *b, const struct sync_ops *sync, const vo
     double alone[2] = {0}, took[2] = {0};
     bool able = true;
     graph_build(b->model, 1, 0, &g);
-    const struct op *op = graph_find(&g, "gate_up");
+    const struct op *op = graph_find(&g, "o");
     int tile = max_int(b->m->device[device[1]]->caps.tile, 1), cut = 0;
     for (int i = PARTS - 1; i > 0; i--) { // from a small part of the NPU to a large one
         int at = (int)((int64_t)op->m * i / PARTS) / tile * tile;

@@ -331,8 +331,10 @@ static int pick(struct experiments *x, const struct experiment *y, int n, char *
     r.isolated = y->profile == PROFILE_ISOLATED;
     if (set_up(x, &r, &g, e) < 0)
         return e->code;
+    // Isolated profiles know of no company: no chains, no contention.
+    struct cost_overheads *o = cost_overheads(g.cost);
     for (int i = 0; r.isolated && i < MACHINE_MAX_DEVICES; i++)
-        cost_overheads(g.cost)->split[i] = -1; // no chains: each hand-over by itself
+        o->split[i] = -1, o->together[i] = o->together_many[i] = 1;
     graph_build(g.q.model, n, 0, &graph);
     machine_describe(g.q.machine, &d);
     const struct op *op = graph_find(&graph, y->operator);

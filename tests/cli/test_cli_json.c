@@ -166,8 +166,8 @@ static void test_sim(void)
 static void test_sim_set(void)
 {
     json_t *a = works_json("sim --prompt 64 --gen 4 --json");
-    json_t *b = works_json("sim --prompt 64 --gen 4 --json --set dram.timing.channels=8");
-    CHECK(number(b, "tpot_ms") < number(a, "tpot_ms"));
+    json_t *b = works_json("sim --prompt 64 --gen 4 --json --set dram.timing.channels=2");
+    CHECK(number(b, "tpot_ms") > number(a, "tpot_ms"));
     CHECK(strcmp(string(a, "digest"), string(b, "digest")) != 0);
     json_decref(a);
     json_decref(b);

@@ -103,10 +103,9 @@ static void test_changes(void)
             "          { key = \"npu.arch.efficiency\"; factor = 0.5; } );\n");
     shows("", "    finish = \"7 us\";");
     shows("", "slots = 40;");
-    shows("", "gemm = \"514.5 GOP/s\";");
-    shows("", "outstanding = 34;");    // whole: 104 * 0.33 is 34.32
-    shows("", "restart = \"10 us\";"); // whole in ps
-    shows("", "efficiency = \"32.2 %\";");
+    shows("--set gpu.queue.outstanding=104", "outstanding = 34;"); // whole: 34.32
+    shows("", "restart = \"10 us\";");                             // whole in ps
+    shows("--set 'npu.arch.efficiency=64.4 %'", "efficiency = \"32.2 %\";");
     shows("--set gpu.slots=41", "slots = 41;");                 // the user's value wins
     shows("--set 'gpu.gemm=2 TFLOP/s'", "gemm = \"1 TOP/s\";"); // factors scale it
     shows("--set gpu.queue.outstanding=300", "outstanding = 99;");

@@ -122,9 +122,9 @@ static void test_overheads(void)
     for (int d = 0; d < 2; d++) {
         CHECK_NEAR(o->submit[d], SUBMIT_PS, 1);
         CHECK(o->join[d] >= 0 && o->join[d] <= 4 * SUBMIT_PS); // a look at the machine or two
-        // The fake machine does one thing at a time: two devices take twice as long together.
-        CHECK_NEAR(o->together[d], 2, 0.1);
-        CHECK_NEAR(o->together_many[d], 2, 0.1);
+        // The fake machine works for whoever is waited for, so nobody is slowed down.
+        CHECK_NEAR(o->together[d], 1, 0.01);
+        CHECK_NEAR(o->together_many[d], 1, 0.01);
     }
     CHECK(o->copy_bandwidth[0] > 0);
     CHECK_NEAR(o->copy_bandwidth[1], 0, 0);

@@ -19,8 +19,9 @@ static const struct {
     {"dram.fabric=40 ns", false},
     {"dram.timing.rcd=10 ns", true}, // rows are long: little waits for them
     {"gpu.gemm=1.5 TFLOP/s", false},
-    {"gpu.gemv=450 GFLOP/s", true}, // decode is limited by the memory
-    {"gpu.queue.outstanding=150", false},
+    {"gpu.gemv=450 GFLOP/s", true},       // decode is limited by the memory
+    {"gpu.queue.outstanding=1024", true}, // the link is the limit
+    {"gpu.queue.link=60 GB/s", false},
     {"gpu.queue.finish=100 us", false},
     {"gpu.queue.restart=10 us", false},
     {"gpu.queue.launch=1 us", false},

@@ -261,7 +261,9 @@ static void test_null_model(void)
     const struct npu_model_ops *model = npu_find("null", &e);
     const void *p = params(model, "side=16", &a);
     model->matmul(
-        p, &(struct npu_matmul){.m = 10, .k = 20, .n = 30, .weight_bytes = 100, .act_bytes = 2, .operand_bytes = 2},
+        p,
+        &(struct npu_matmul){
+            .m = 10, .k = 20, .n = 30, .weight_bytes = 100, .act_bytes = 2, .operand_bytes = 2},
         &cost);
     CHECK_INT(model->tile(p), 16);
     CHECK_NEAR(cost.bytes, 100 + 30 * (10 + 20) * 2, 0);
@@ -269,5 +271,6 @@ static void test_null_model(void)
     arena_fini(&a);
 }
 
-TESTS(models_npu, T(test_loop_nest), T(test_padding), T(test_int8), T(test_tcm_forces_reloads), T(test_checks),
-      T(test_layer_adds_up), T(test_graphs), T(test_supports), T(test_monotone), T(test_null_model))
+TESTS(models_npu, T(test_loop_nest), T(test_padding), T(test_int8), T(test_tcm_forces_reloads),
+      T(test_checks), T(test_layer_adds_up), T(test_graphs), T(test_supports), T(test_monotone),
+      T(test_null_model))

@@ -428,8 +428,33 @@ static void test_profile_of_sharing(void)
     soc_close(m);
 }
 
+// Each device's own slow-down: an NPU of twice the arrays wants more than what the GPU, which keeps
+// more in flight, leaves of the memory.
+static void test_profile_of_company(void)
+{
+    for (int twice = 0; twice < 2; twice++) {
+        struct machine *m = soc_open(SOC_DEFAULT, twice ? "npu.arch.arrays=16" : NULL, false);
+        struct cost_table *t = cost_create();
+        struct arena a;
+        struct err e = {0};
+        const struct sync_ops *s;
+        const void *options;
+        arena_init(&a);
+        CHECK_OK(sync_parse("queue_order", &a, &s, &options, &e), &e);
+        CHECK_OK(profile_sync(m, soc_llama3_8b(), s, options, 1, t, &e), &e);
+        double gpu = cost_overheads(t)->together[soc_index(m, DEVICE_GPU)];
+        double npu = cost_overheads(t)->together[soc_index(m, DEVICE_NPU)];
+        test_note("%d arrays: gpu x %.3f, npu x %.3f", twice ? 16 : 8, gpu, npu);
+        CHECK(gpu >= 1 && gpu < 1.05);
+        CHECK(twice ? npu > 1.3 : npu < 1.15);
+        cost_destroy(t);
+        arena_fini(&a);
+        soc_close(m);
+    }
+}
+
 TESTS(models_soc, T(test_all_open_and_run), T(test_same_run_same_digest),
       T(test_thousand_runs_do_not_grow), T(test_reset_with_work_under_way), T(test_strict),
       T(test_dump_reads_back), T(test_sources), T(test_sleeping), T(test_pauses_are_turns),
       T(test_trace), T(test_buffers), T(test_values), T(test_profile_is_awake),
-      T(test_profile_of_sharing), T(test_isolated_is_not_streamed))
+      T(test_profile_of_sharing), T(test_profile_of_company), T(test_isolated_is_not_streamed))
