@@ -113,12 +113,16 @@ static double candidate(const struct search_state *s, int i, double x)
     return fmax(a->min, fmin(a->max, a->whole ? nearbyint(x) : x));
 }
 
-static void try_factor(const struct search_state *s, int i, int f, struct sensitivity *out)
+// known: nothing moves there, as seen elsewhere.
+static void try_factor(const struct search_state *s, int i, int f, bool known,
+                       struct sensitivity *out)
 {
     double start = s->p->parameter[i].start;
     double x = candidate(s, i, start * sensitivity_factors[f]);
     if (x == start || x == candidate(s, i, start))
         out->move[f] = (struct sensitivity_move){.value = start, .row = -1};
+    else if (known)
+        out->move[f] = (struct sensitivity_move){.state = SENSITIVITY_MOVED, .value = x, .row = -1};
     else
         evaluate(s, i, x, false, &out->move[f]);
 }
@@ -128,7 +132,7 @@ static bool moved(const struct sensitivity_move *m)
     return m->percent > 0 || m->strategies > 0;
 }
 
-// Does the parameter move nothing at the ends, so that it moves nothing between?
+// Does the parameter move nothing at the ends? Then it is taken to move nothing between.
 static bool idle(const struct sensitivity *x)
 {
     const struct sensitivity_move *a = &x->move[0], *b = &x->move[SENSITIVITY_FACTORS - 1];
@@ -168,17 +172,11 @@ static void one_parameter(const struct search_state *s, int i, struct sensitivit
 {
     enum { LAST = SENSITIVITY_FACTORS - 1 };
     *out = (struct sensitivity){.row = -1};
-    try_factor(s, i, 0, out);
-    try_factor(s, i, LAST, out);
+    try_factor(s, i, 0, false, out);
+    try_factor(s, i, LAST, false, out);
     bool done = idle(out);
     for (int f = 1; f < LAST; f++)
-        if (done)
-            out->move[f] = (struct sensitivity_move){
-                .state = SENSITIVITY_MOVED,
-                .value = candidate(s, i, s->p->parameter[i].start * sensitivity_factors[f]),
-                .row = -1};
-        else
-            try_factor(s, i, f, out);
+        try_factor(s, i, f, done, out);
     out->unmoved = true;
     for (int f = 0; f < SENSITIVITY_FACTORS; f++) {
         const struct sensitivity_move *m = &out->move[f];
