@@ -173,7 +173,16 @@ static void print_parameter(FILE *f, const struct sensitivity_run *s, int i, int
              y->high_end ? "*" : "");
     if (y->strategies)
         snprintf(count, sizeof count, "%d", y->strategies);
-    fprintf(f, " %6s  %-26s %s\n", count, range, id_of(s, row_of(y)));
+    fprintf(f, " %6s  %-30s %s\n", count, range, id_of(s, row_of(y)));
+}
+
+// Another name of a list that is wrapped; *at: column, 0: none yet.
+static void print_item(FILE *f, int *at, const char *title, const char *name)
+{
+    *at += *at ? fprintf(f, ",") : fprintf(f, "\n%s:", title) - 1;
+    if (*at + (int)strlen(name) > 98)
+        *at = fprintf(f, "\n   ") - 1;
+    *at += fprintf(f, " %s", name);
 }
 
 static void print_list(FILE *f, const struct sensitivity_run *s, enum class class,
@@ -182,16 +191,8 @@ static void print_list(FILE *f, const struct sensitivity_run *s, enum class clas
     int at = 0;
     for (int k = 0; k < s->target.n; k++) {
         int i = s->result.order[k];
-        if (class_of(s, i) != class)
-            continue;
-        const char *name = key_of(s, i)->name;
-        if (at == 0)
-            at = fprintf(f, "\n%s:", title) - 1;
-        else
-            at += fprintf(f, ",");
-        if (at + (int)strlen(name) > 98)
-            at = fprintf(f, "\n   ") - 1;
-        at += fprintf(f, " %s", name);
+        if (class_of(s, i) == class)
+            print_item(f, &at, title, key_of(s, i)->name);
     }
     fprintf(f, at ? "\n" : "");
 }
@@ -223,15 +224,16 @@ static void print(FILE *f, const struct sensitivity_run *s)
         snprintf(head, sizeof head, "x%.4g", sensitivity_factors[c]);
         fprintf(f, " %8s", head);
     }
-    fprintf(f, " %6s  %-26s %s\n", "str.", "harmless", "moves most");
+    fprintf(f, " %6s  %-30s %s\n", "str.", "harmless", "moves most");
     for (int k = 0; k < s->target.n; k++)
         if (class_of(s, r->order[k]) == CLASS_MOVES)
             print_parameter(f, s, r->order[k], wide);
     print_list(f, s, CLASS_UNMOVED, "move nothing");
     print_list(f, s, CLASS_ZERO, "not varied, 0 times a factor is 0");
+    int at = 0;
     for (int k = 0; k < s->target.n_skipped; k++)
-        fprintf(f, "%s %s%s", k ? "," : "\nnot varied, not a number:", s->target.skipped[k],
-                k == s->target.n_skipped - 1 ? "\n" : "");
+        print_item(f, &at, "not varied, not a number", s->target.skipped[k]);
+    fprintf(f, at ? "\n" : "");
     for (int i = 0; i < s->target.n; i++)
         if (class_of(s, i) == CLASS_CRASHED)
             fprintf(f, "\n%s: not known: %s\n", key_of(s, i)->name, r->parameter[i].crashed);
