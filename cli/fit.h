@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the files of `partita fit` share.
 //
+// (The keys serve `partita repro --sensitivity` too.)
+//
 // fit.c          the command: options, order, progress
 // fit_target.c   the parameters: keys of a configuration file, from its text and back into it
 // fit_given.c    the observations, and what a candidate machine predicts for them
@@ -36,12 +38,15 @@ struct fit_target {
     int n;
     struct fit_key key[FIT_MAX_PARAMETERS];
     struct fit_parameter parameter[FIT_MAX_PARAMETERS];
+    int n_skipped; // chosen, but no numbers; with `vary` only
+    char skipped[FIT_MAX_PARAMETERS][FIT_TEXT];
 };
 
 struct fit_selection {
     const char *free; // "KEY,KEY", with * and ?; NULL: every key that is marked `fitted`
     const char *hold; // "KEY,KEY" that stay as they are; NULL: none
     bool also_guess;  // also those marked `guess`
+    bool vary;        // not for a fit: keys marked `guess`, or every key that `free` names
 };
 
 int fit_target_open(const char *path, bool engine, const struct fit_selection *s,
@@ -51,6 +56,8 @@ void fit_target_close(struct fit_target *t);
 const char *fit_value_text(const struct fit_key *k, double x, char buf[FIT_TEXT]);
 // A value in all its digits, as an override takes it.
 const char *fit_exact_text(const struct fit_key *k, double x, char buf[FIT_TEXT]);
+// What the unit that the file writes is in base units; *unit: its name, "" for none.
+double fit_key_unit(const struct fit_key *k, const char **unit);
 double fit_round_value(const struct fit_key *k, double x); // what fit_value_text says
 // The new values and what is known about them, in the text of the target.
 int fit_target_apply(struct fit_target *t, const struct fit_result *r, const struct fit_row *row,
@@ -71,6 +78,13 @@ struct fit_world {
     char text[FIT_MAX_PARAMETERS][2 * FIT_TEXT + 2];
     const char *set[FIT_MAX_PARAMETERS];
 };
+
+// `x` is zeroed. soc and engine (NULL: none) as on the command line.
+int fit_world_open(struct fit_world *x, const char *soc, const char *engine, struct err *e);
+void fit_world_close(struct fit_world *x);
+// From now on key `k` of the SoC is `value` and all others are as its file says; NULL: all are.
+// Forget what was predicted before.
+void fit_world_set(struct fit_world *x, const struct fit_key *k, double value);
 
 struct fit_observations {
     struct arena arena;

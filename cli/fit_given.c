@@ -115,19 +115,25 @@ static int specification(const struct experiment_world *w, const char *soc, cons
     return rc;
 }
 
-static int open_world(struct fit_world *x, const struct fit_given_options *o, struct err *e)
+int fit_world_open(struct fit_world *x, const char *soc, const char *engine, struct err *e)
 {
-    if (cli_find_config("soc", o->soc, x->soc_path, sizeof x->soc_path, e) < 0 ||
-        (o->engine &&
-         (cli_find_config("engine", o->engine, x->engine_path, sizeof x->engine_path, e) < 0 ||
+    if (cli_find_config("soc", soc, x->soc_path, sizeof x->soc_path, e) < 0 ||
+        (engine &&
+         (cli_find_config("engine", engine, x->engine_path, sizeof x->engine_path, e) < 0 ||
           engine_open(x->engine_path, &x->profile, e) < 0)))
         return e->code;
     if (!stem(x->soc_path, x->soc, sizeof x->soc) ||
-        (o->engine && !stem(x->engine_path, x->engine, sizeof x->engine)))
-        return err_at(e, ERR_USAGE, o->soc, 0, NULL, "a name that is too long");
+        (engine && !stem(x->engine_path, x->engine, sizeof x->engine)))
+        return err_at(e, ERR_USAGE, soc, 0, NULL, "a name that is too long");
     cli_world_open(&x->cli, x->set, 0);
     x->w = (struct experiment_world){open_candidate, model, engine_names, specification};
     return 0;
+}
+
+void fit_world_close(struct fit_world *x)
+{
+    if (x->cli.state)
+        cli_world_close(&x->cli);
 }
 
 // --- rows of a table
@@ -297,7 +303,7 @@ int fit_observations_open(const struct fit_given_options *o, struct fit_observat
     arena_init(&x->arena);
     int rc = fit_input_kind(o->given, &kind, e);
     if (rc == 0)
-        rc = open_world(&x->world, o, e);
+        rc = fit_world_open(&x->world, o->soc, o->engine, e);
     if (rc == 0)
         rc = kind == FIT_INPUT_ROWS ? open_rows(x, o, e) : open_profile(x, o, e);
     if (rc < 0)
@@ -308,8 +314,7 @@ int fit_observations_open(const struct fit_given_options *o, struct fit_observat
 void fit_observations_close(struct fit_observations *x)
 {
     experiments_close(x->experiments);
-    if (x->world.cli.state)
-        cli_world_close(&x->world.cli);
+    fit_world_close(&x->world);
     free(x->point);
     arena_fini(&x->arena);
     *x = (struct fit_observations){0};
@@ -331,6 +336,15 @@ static void set_candidate(struct fit_world *w, const struct fit_target *t, const
     }
     w->cli.set = w->set;
     w->cli.n_set = t->engine ? 0 : t->n;
+}
+
+void fit_world_set(struct fit_world *w, const struct fit_key *k, double value)
+{
+    char text[FIT_TEXT];
+    w->cli.n_set = k != NULL;
+    if (k)
+        snprintf(w->text[0], sizeof w->text[0], "%s=%s", k->key, fit_exact_text(k, value, text));
+    w->set[0] = w->text[0];
 }
 
 static int measure(struct fit_observations *x, const bool *want, double *y, struct err *e)

@@ -3,6 +3,9 @@
 // the comment behind it: `fitted` may be fitted again, `guess` only when asked, and whatever else
 // is there (a specification, a publication) is not ours to change, unless its key is given by name.
 //
+// Who only asks what a value matters (fit_selection.vary) may name any number, and gets the guesses
+// when naming none.
+//
 // Afterwards the file says what the rows said: a value that they determine is `fitted` with the
 // rows that matter, one that they do not is a `guess` with the reason.
 #include "cli/fit.h"
@@ -83,6 +86,14 @@ const char *fit_value_text(const struct fit_key *k, double x, char buf[FIT_TEXT]
     return fit_exact_text(k, x, buf);
 }
 
+double fit_key_unit(const struct fit_key *k, const char **unit)
+{
+    const char *suffix = k->written + num_span(k->written);
+    double scale = unit_scale(k->row->unit, suffix);
+    *unit = scale > 0 ? suffix + strspn(suffix, " ") : "";
+    return scale > 0 ? scale : 1;
+}
+
 double fit_round_value(const struct fit_key *k, double x)
 {
     char text[FIT_TEXT];
@@ -123,16 +134,22 @@ struct choice {
 static bool chosen(struct choice *x, const struct fit_key *k)
 {
     bool fit = marked(k->comment, "fitted"), guess = marked(k->comment, "guess");
-    bool ours = fit || (guess && x->s->also_guess), hit = false, held = false;
+    bool vary = x->s->vary, hit = false, held = false;
+    bool ours = vary ? guess : fit || (guess && x->s->also_guess);
     for (int i = 0; i < x->n_patterns; i++) {
         struct pattern *p = &x->pattern[i];
         if (fnmatch(p->text, k->name, 0) != 0)
             continue;
         p->matched++;
         held |= p->hold;
-        hit |= !p->hold && (ours || !strpbrk(p->text, "*?["));
+        hit |= !p->hold && (ours || vary || !strpbrk(p->text, "*?["));
     }
     return (x->n_free ? hit : ours) && !held;
+}
+
+static const char *option_of(const struct fit_selection *s)
+{
+    return s->vary ? "--sensitivity" : "--free";
 }
 
 static int add(struct choice *x, const struct fit_key *k)
@@ -145,10 +162,8 @@ static int add(struct choice *x, const struct fit_key *k)
     if (!chosen(x, k))
         return 0;
     if (t->n == FIT_MAX_PARAMETERS)
-        return err_at(x->e, ERR_USAGE, t->path, 0, NULL,
-                      "more than %d keys to fit; choose with "
-                      "--free",
-                      (int)FIT_MAX_PARAMETERS);
+        return err_at(x->e, ERR_USAGE, t->path, 0, NULL, "more than %d keys to %s; choose with %s",
+                      (int)FIT_MAX_PARAMETERS, x->s->vary ? "vary" : "fit", option_of(x->s));
     if (unit_parse(row->unit, k->written, &start, x->e) < 0)
         return err_at(x->e, ERR_CONFIG, t->path, 0, k->key, "'%.40s' is not a number", k->written);
     // What a row leaves open is positive, if the value is.
@@ -173,6 +188,18 @@ static bool is_number(const struct conf_row *row)
 }
 
 // All scalars of a SoC below a group, in the order of the file.
+// A value that is no number: of a list, the comment stands behind its first element.
+static void skip(struct choice *x, struct fit_key *k)
+{
+    struct fit_target *t = x->t;
+    char first[FIT_TEXT + 4];
+    snprintf(first, sizeof first, "%s[0]", k->key);
+    conf_edit_comment(t->edit, conf_edit_has(t->edit, k->key) ? k->key : first, k->comment,
+                      sizeof k->comment);
+    if (x->s->vary && chosen(x, k) && t->n_skipped < FIT_MAX_PARAMETERS)
+        memcpy(t->skipped[t->n_skipped++], k->name, sizeof k->name);
+}
+
 static int walk(struct choice *x, const struct conf_node *n, const char *prefix)
 {
     const char *names[128];
@@ -190,8 +217,10 @@ static int walk(struct choice *x, const struct conf_node *n, const char *prefix)
         }
         k.row = machine_soc_row(x->c, k.name);
         if (!is_number(k.row) || !conf_edit_has(x->t->edit, k.key) ||
-            !conf_text(n, names[i], -1, k.written, sizeof k.written))
+            !conf_text(n, names[i], -1, k.written, sizeof k.written)) {
+            skip(x, &k);
             continue;
+        }
         conf_edit_comment(x->t->edit, k.key, k.comment, sizeof k.comment);
         rc = add(x, &k);
     }
@@ -246,9 +275,11 @@ static int complain(const struct choice *x)
     }
     if (t->n)
         return 0;
-    return err_at(x->e, ERR_USAGE, t->path, 0, NULL,
-                  "no value is marked `// fitted`%s; name keys with --free",
-                  x->s->also_guess ? " or `// guess`" : "");
+    if (x->s->free && t->n_skipped)
+        return err_at(x->e, ERR_USAGE, t->path, 0, t->skipped[0], "not a number");
+    return err_at(
+        x->e, ERR_USAGE, t->path, 0, NULL, "no value is marked `// %s`%s; name keys with %s",
+        x->s->vary ? "guess" : "fitted", x->s->also_guess ? " or `// guess`" : "", option_of(x->s));
 }
 
 int fit_target_open(const char *path, bool engine, const struct fit_selection *s,
@@ -268,7 +299,7 @@ int fit_target_open(const char *path, bool engine, const struct fit_selection *s
         rc = conf_open(path, &c, e);
     x->c = c;
     if (rc == 0)
-        rc = read_patterns(x, s->free, "--free");
+        rc = read_patterns(x, s->free, option_of(s));
     if (rc == 0)
         rc = read_patterns(x, s->hold, "--hold");
     if (rc == 0)

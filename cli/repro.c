@@ -10,12 +10,25 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/units.h"
 #include "cli/explore.h"
+#include "cli/repro.h"
 #include "cli/world.h"
 #include "explore/plot.h"
 #include "explore/reproduction.h"
 
-enum { KEY_ONLY = 4000, KEY_SPLIT, KEY_CHECK, KEY_PLOTS, KEY_PUBLISHED, KEY_KINDS, MAX_ONLY = 64 };
+enum {
+    KEY_ONLY = 4000,
+    KEY_SPLIT,
+    KEY_CHECK,
+    KEY_PLOTS,
+    KEY_PUBLISHED,
+    KEY_KINDS,
+    KEY_SENSITIVITY,
+    KEY_TOLERANCE,
+    KEY_JOBS,
+    MAX_ONLY = 64
+};
 static const double TOLERANCE = 0.01; // of a prediction against the written one
 
 struct repro_options {
@@ -26,6 +39,8 @@ struct repro_options {
     const char *set[64];
     int n_set;
     bool json, quiet, kinds;
+    bool sensitivity;
+    struct repro_sensitivity s; // patterns, tolerance (0: not given), jobs
 };
 
 static const struct argp_option options[] = {
@@ -41,6 +56,15 @@ static const struct argp_option options[] = {
      "table of published values (default: the .csv beside the experiments)", 0},
     {"kinds", KEY_KINDS, 0, 0, "explain what an experiment can be, and stop", 0},
     {"set", 's', "KEY=VALUE", 0, "override a key of every SoC, to see what it moves", 0},
+    {"sensitivity", KEY_SENSITIVITY, "KEY,KEY...", OPTION_ARG_OPTIONAL,
+     "instead of comparing: vary each of these keys of the SoC by itself (patterns such as "
+     "gpu.queue.* are allowed; default: all that are marked `guess`), and say how far the "
+     "predictions move and in which range they do not; -o writes that as CSV",
+     0},
+    {"tolerance", KEY_TOLERANCE, "PERCENT", 0,
+     "with --sensitivity: a move that is still harmless (default \"5 %\")", 0},
+    {"jobs", KEY_JOBS, "N", 0,
+     "with --sensitivity: worker processes (default: one per core); the result is the same", 0},
     {"json", 'j', 0, 0, "print the result as JSON", 0},
     {"quiet", 'q', 0, 0, "no progress", 0},
     {0},
@@ -89,6 +113,18 @@ static error_t option(int key, char *arg, struct argp_state *state)
     case 'q':
         o->quiet = true;
         break;
+    case KEY_SENSITIVITY:
+        o->sensitivity = true;
+        o->s.patterns = arg;
+        break;
+    case KEY_TOLERANCE:
+        if (unit_parse(UNIT_PERCENT, arg, &o->s.tolerance, NULL) < 0 || o->s.tolerance <= 0 ||
+            o->s.tolerance > 10)
+            argp_error(state, "--tolerance wants a share such as \"5 %%\", found \"%s\"", arg);
+        break;
+    case KEY_JOBS:
+        o->s.jobs = cli_whole(state, "--jobs", arg, 1, CAMPAIGN_MAX_JOBS);
+        break;
     case ARGP_KEY_ARG:
         if (o->name)
             argp_error(state, "one publication at a time, found \"%s\" too", arg);
@@ -97,6 +133,11 @@ static error_t option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->name && !o->kinds)
             argp_error(state, "which publication? (a name of configs/repro, or a path)");
+        if (!o->sensitivity && (o->s.tolerance > 0 || o->s.jobs))
+            argp_error(state, "--tolerance and --jobs go with --sensitivity");
+        if (o->sensitivity && (o->check || o->plots || o->n_set))
+            argp_error(state, "--sensitivity varies the SoC as its file has it, and compares with "
+                              "nothing: it goes without --check, --plots and --set");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -111,7 +152,9 @@ static const struct argp argp = {
     "Runs the experiments of a publication on simulated SoCs and prints each prediction beside the "
     "published value. Rows of split `given` may have set parameters, those of `check` are compared "
     "only, those of `blind` have no value here.\v"
-    "Example: partita repro heteroinfer --check results/repro/heteroinfer.csv\n"
+    "Examples:\n"
+    "  partita repro heteroinfer --check results/repro/heteroinfer.csv\n"
+    "  partita repro heteroinfer --sensitivity=gpu.queue.*,npu.queue.*\n"
     "`make repro` rewrites the committed result and its plots.",
     NULL,
     NULL,
@@ -356,8 +399,8 @@ static int plots(const struct reproduction *r, const struct experiments *x, cons
 
 // --- the files
 
-// Under its name only when it is complete.
-static int write_result(const struct reproduction *r, const char *path, struct err *e)
+int repro_write(const char *path, void (*write)(const void *what, FILE *f), const void *what,
+                struct err *e)
 {
     char new[600];
     if (snprintf(new, sizeof new, "%s.new", path) >= (int)sizeof new)
@@ -365,7 +408,7 @@ static int write_result(const struct reproduction *r, const char *path, struct e
     FILE *f = fopen(new, "w");
     if (!f)
         return err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
-    reproduction_write(r, f);
+    write(what, f);
     bool bad = ferror(f) != 0;
     bad |= fclose(f) != 0;
     if (bad || rename(new, path) != 0) {
@@ -374,6 +417,11 @@ static int write_result(const struct reproduction *r, const char *path, struct e
         return e->code;
     }
     return 0;
+}
+
+static void write_result(const void *what, FILE *f)
+{
+    reproduction_write(what, f);
 }
 
 static void moved(void *user, const char *id, const char *was, const char *now)
@@ -434,13 +482,31 @@ static int report(const struct repro_options *o, const struct reproduction *r,
     else
         print(stdout, r);
     if (o->out)
-        rc = write_result(r, o->out, e);
+        rc = repro_write(o->out, write_result, r, e);
     if (rc == 0 && o->plots)
         rc = plots(r, x, o->plots, e);
     if (rc == 0 && o->check)
         rc = check(r, o->check, e);
     if (rc == 0 && failed)
         rc = err_set(e, ERR_CHECK, "%d experiment%s failed", failed, failed == 1 ? "" : "s");
+    return rc;
+}
+
+static int sensitivity(const struct repro_options *o, const struct reproduction *r,
+                       struct experiments *x, struct err *e)
+{
+    struct repro_sensitivity s = o->s;
+    bool *rows = calloc((size_t)r->n + 1, sizeof *rows);
+    if (!rows)
+        abort();
+    for (int i = 0; i < r->n; i++)
+        rows[i] = wanted(o, &r->row[i]);
+    s.tolerance = s.tolerance > 0 ? s.tolerance : 0.05;
+    s.out = o->out;
+    s.json = o->json;
+    s.quiet = o->quiet;
+    int rc = repro_sensitivity(&s, r, rows, x, e);
+    free(rows);
     return rc;
 }
 
@@ -483,9 +549,12 @@ int cmd_repro(int argc, char **argv)
         }
     bool stopped = false;
     if (rc == 0 && (rc = reproduction_open(x, o.published, &r, &e)) == 0) {
-        stopped = run_all(&o, &r, x, &w.base);
-        if (!stopped)
+        if (o.sensitivity) {
+            rc = sensitivity(&o, &r, x, &e);
+            stopped = rc > 0;
+        } else if (!(stopped = run_all(&o, &r, x, &w.base) != 0)) {
             rc = report(&o, &r, x, &e);
+        }
         reproduction_close(&r);
     }
     experiments_close(x);

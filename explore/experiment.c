@@ -52,6 +52,11 @@ int experiments_count(const struct experiments *x)
     return x->n;
 }
 
+const char *experiments_soc(const struct experiments *x)
+{
+    return x->soc;
+}
+
 const char *experiments_id(const struct experiments *x, int i)
 {
     return x->experiment[i].id;

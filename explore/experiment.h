@@ -46,6 +46,8 @@ int experiments_open(const char *path, struct experiments **out, struct err *e);
 void experiments_help(FILE *f);
 void experiments_close(struct experiments *x);
 int experiments_count(const struct experiments *x);
+// The SoC of the defaults, or of the first experiment where these name none.
+const char *experiments_soc(const struct experiments *x);
 const char *experiments_id(const struct experiments *x, int i);
 const char *experiments_unit(const struct experiments *x, int i);
 // What an error is relative to where the published value is 0, in the unit; 0: not stated.

@@ -88,6 +88,7 @@ struct experiments {
     struct arena arena; // of the file
     struct experiment *experiment;
     int n;
+    const char *soc; // see experiments_soc
     // Until experiments_forget:
     const struct experiment_world *world;
     struct used_machine *machines;

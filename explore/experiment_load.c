@@ -324,6 +324,7 @@ static int read_file(struct experiments *x, const struct conf_node *root, struct
         if (rc < 0)
             return rc;
     }
+    x->soc = defaults.soc && *defaults.soc ? defaults.soc : x->experiment[0].at.soc;
     return 0;
 }
 
