@@ -94,8 +94,8 @@ static void solve(struct sim_share *r)
                 w += f->weight;
             }
         }
-        // All pinned: the limits exceed the capacity by a rounding error. Fewer than before: a limit
-        // is the fair share but for a rounding error.
+        // All pinned: the limits exceed the capacity by a rounding error. Fewer than before: a
+        // limit is the fair share but for a rounding error.
         if (n <= pinned || n == r->n_flows)
             break;
         pinned = n;
