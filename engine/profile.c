@@ -436,13 +436,34 @@ static int chain(struct bench *b, const int *device, const struct task *task, co
     return 0;
 }
 
-// Cuts a short matmul of one token, so that contention does not hide what is sought, such that both
-// sides take about equally long, the flexible one longer, and measures what a chain of such
-// operators costs over it.
+// Extra ps per operator of a chain over the part of side `s`, which is the longer one.
+static int chain_extra(struct bench *b, const int *device, const struct task *task,
+                       const double *alone, int s, const struct sync_ops *sync, const void *options,
+                       double *extra, struct err *e)
+{
+    enum { SHORT = 4, LONG = 12 };
+    double took[2] = {0}, ps = 0;
+    for (int i = 0; i < 2; i++) // preparing the graphs of other cuts took time: wake both
+        if (burst(b->m, device[i], &task[i], 1, 1, 1, &ps, e) < 0)
+            return e->code;
+    for (int r = 0; r < 2; r++)
+        for (int rep = 0; rep < b->r->repeats; rep++) {
+            if (chain(b, device, task, alone, r ? LONG : SHORT, sync, options, &ps, e) < 0)
+                return e->code;
+            took[r] = rep == 0 || ps < took[r] ? ps : took[r];
+        }
+    double longer = alone[s] * cost_overheads(b->t)->together[device[s]];
+    *extra = fmax(0, (took[1] - took[0]) / (LONG - SHORT) - longer);
+    return 0;
+}
+
+// Shares a short matmul of one token, so that contention does not hide what is sought, once such
+// that the flexible side takes clearly longer and once such that the NPU does, and measures what a
+// chain of such operators costs over the longer part.
 static int split_overhead(struct bench *b, const struct sync_ops *sync, const void *options,
                           struct err *e)
 {
-    enum { PARTS = 8, SHORT = 4, LONG = 12 };
+    enum { PARTS = 8 };
     int device[2] = {-1, -1};
     for (int d = 0; d < b->m->n_devices; d++) {
         enum device_kind kind = b->m->device[d]->caps.kind;
@@ -454,48 +475,32 @@ static int split_overhead(struct bench *b, const struct sync_ops *sync, const vo
     if (device[0] < 0 || device[1] < 0)
         return 0;
     struct graph g;
-    struct task task[2];
-    double alone[2] = {0}, took[2] = {0};
-    bool able = true;
     graph_build(b->model, 1, 0, &g);
     const struct op *op = graph_find(&g, "o");
-    int tile = max_int(b->m->device[device[1]]->caps.tile, 1), cut = 0;
-    for (int i = PARTS - 1; i > 0; i--) { // from a small part of the NPU to a large one
+    int tile = max_int(b->m->device[device[1]]->caps.tile, 1);
+    double extra[2] = {-1, -1}, clear = 1.25;
+    for (int i = PARTS - 1; i > 0 && extra[1] < 0; i--) { // from a small part of the NPU up
         int at = (int)((int64_t)op->m * i / PARTS) / tile * tile;
         struct task t[2];
         double ps[2] = {0};
-        for (int s = 0; s < 2; s++) {
+        for (int s = 0; s < 2 && at > 0; s++) {
+            bool able = false;
             graph_task(&g, op->index, 0, &t[s]);
             t[s].m0 = s ? at : 0;
             t[s].m1 = s ? op->m : at;
             t[s].n_pad = b->m->device[device[s]]->caps.static_graphs ? 1 : 0;
-            if (at <= 0 || one(b, device[s], &t[s], &able, &ps[s], e) < 0)
-                return at <= 0 ? 0 : e->code;
+            if (one(b, device[s], &t[s], &able, &ps[s], e) < 0)
+                return e->code;
             if (!able)
                 return 0;
         }
-        if (cut && ps[1] > ps[0])
-            break;
-        cut = at;
-        for (int s = 0; s < 2; s++)
-            task[s] = t[s], alone[s] = ps[s];
-    }
-    for (int s = 0; s < 2; s++) // the graphs of other cuts took time to prepare: wake both
-        if (burst(b->m, device[s], &task[s], 1, 1, 1, &took[0], e) < 0)
-            return e->code;
-    for (int r = 0; r < 2; r++)
-        for (int rep = 0; rep < b->r->repeats; rep++) {
-            double ps = 0;
-            if (chain(b, device, task, alone, r ? LONG : SHORT, sync, options, &ps, e) < 0)
+        for (int s = 0; s < 2 && at > 0; s++) // of the flexible side the last, of the NPU the first
+            if (ps[s] > clear * ps[1 - s] &&
+                chain_extra(b, device, t, ps, s, sync, options, &extra[s], e) < 0)
                 return e->code;
-            took[r] = rep == 0 || ps < took[r] ? ps : took[r];
-        }
-    struct cost_overheads *o = cost_overheads(b->t);
-    double each = (took[1] - took[0]) / (LONG - SHORT), longer = 0;
+    }
     for (int s = 0; s < 2; s++)
-        if (alone[s] * o->together[device[s]] > longer)
-            longer = alone[s] * o->together[device[s]];
-    o->split[device[0]] = each > longer ? each - longer : 0;
+        cost_overheads(b->t)->split[device[s]] = extra[s];
     return 0;
 }
 

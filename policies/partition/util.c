@@ -205,8 +205,10 @@ double split_total(const struct cost_table *c, const struct partners *w, const s
             copy += bytes / o->copy_bandwidth[side[i]] * PS_PER_S;
         }
     // Parts of a one-token operator overlap with each other's hand-overs; the profiler knows.
-    bool chained = n == 1 && flexible > 0 && o->split[w->flexible] >= 0;
-    double join = chained ? o->split[w->flexible] : o->join[w->npu] + o->join[w->flexible];
+    const double *split = o->split;
+    if (n == 1 && flexible > 0 && split[w->flexible] >= 0 && split[w->npu] >= 0)
+        return fmax(flexible + split[w->flexible], npu + split[w->npu]) + copy;
+    double join = o->join[w->npu] + o->join[w->flexible];
     return fmax(flexible, npu) + join + copy;
 }
 

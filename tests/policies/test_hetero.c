@@ -152,11 +152,11 @@ static void test_chained(void)
     const struct plan_op *po = bench_plan(&b, "hetero_tensor:margin=0 %,slack=0 %");
     if (po)
         CHECK_STR(bench_strategy(&b, po), "gpu-only");
-    o->split[GPU] = ROWS / 2 * 0.99;
+    o->split[GPU] = o->split[NPU] = ROWS / 2 * 0.99;
     po = bench_plan(&b, "hetero_tensor:margin=0 %,slack=0 %");
     if (po)
         CHECK_STR(bench_strategy(&b, po), "weight-centric 1:1");
-    o->split[GPU] = ROWS / 2 * 1.01;
+    o->split[GPU] = o->split[NPU] = ROWS / 2 * 1.01;
     po = bench_plan(&b, "hetero_tensor:margin=0 %,slack=0 %");
     if (po)
         CHECK_STR(bench_strategy(&b, po), "gpu-only");
