@@ -37,8 +37,8 @@ struct cost_overheads {
     // many.
     double together[MACHINE_MAX_DEVICES];
     double together_many[MACHINE_MAX_DEVICES];
-    // Extra ps, over its own part, of a one-token operator that this device and its partner share, if
-    // this part is the longer one; in a chain of such operators under the scheme in force. What
+    // Extra ps, over its own part, of a one-token operator that this device and its partner share,
+    // if this part is the longer one; in a chain of such operators under the scheme in force. What
     // queues that never run dry save over two hand-overs. Negative: not measured.
     double split[MACHINE_MAX_DEVICES];
     double copy_bandwidth[MACHINE_MAX_DEVICES]; // bytes/s of map(); 0: coherent, free
