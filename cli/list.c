@@ -19,8 +19,9 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static const char *const KINDS[] = {"policies",  "syncs", "socs",      "engines", "models",
-                                    "searchers", "npus",  "encodings", "spaces",  "devices"};
+static const char *const KINDS[] = {"policies", "syncs",     "socs",   "engines",
+                                    "models",   "searchers", "npus",   "encodings",
+                                    "spaces",   "repros",    "devices"};
 enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
 
 static error_t option(int key, char *arg, struct argp_state *state)
@@ -47,7 +48,7 @@ static error_t option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
     options,
     option,
-    "[policies|syncs|socs|engines|models|searchers|npus|encodings|spaces|devices]",
+    "[policies|syncs|socs|engines|models|searchers|npus|encodings|spaces|repros|devices]",
     "Lists what can be named on the command line.",
     NULL,
     NULL,
@@ -174,6 +175,8 @@ static void list(struct lister *l, const char *kind)
         configs(l, "model");
     else if (!strcmp(kind, "spaces"))
         configs(l, "space");
+    else if (!strcmp(kind, "repros"))
+        configs(l, "repro");
     else
         devices(l);
     if (l->o->json)

@@ -18,7 +18,8 @@ const struct command commands[] = {
     {"tokenize", "text to token ids and back, with the vocabulary of a GGUF file", cmd_tokenize},
     {"check", "audit: conservation, utilisation, determinism, every plan of every policy",
      cmd_check},
-    {"list", "policies, syncs, socs, models, engines, searchers, devices", cmd_list},
+    {"list", "policies, syncs, socs, models, engines, searchers, spaces, repros, devices",
+     cmd_list},
     {"show-config", "the resolved configuration of a machine, with docs and sources",
      cmd_show_config},
 };

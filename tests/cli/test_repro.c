@@ -281,5 +281,13 @@ static void test_tables(void)
     fails(2, "--published names the table", "repro x.txt");
 }
 
-TESTS(cli_repro, T(test_result_is_current), T(test_given), T(test_published_table), T(test_moved),
-      T(test_blind_to_values), T(test_output), T(test_failing), T(test_tables))
+// What an error message sends the reader to.
+static void test_list(void)
+{
+    struct ran r = works("list repros", NULL);
+    CHECK_HAS(r.out, "heteroinfer");
+    ran_free(&r);
+}
+
+TESTS(cli_repro, T(test_list), T(test_result_is_current), T(test_given), T(test_published_table),
+      T(test_moved), T(test_blind_to_values), T(test_output), T(test_failing), T(test_tables))
