@@ -51,7 +51,7 @@ static const char *skip_string(const char *p)
 static const char *skip_blank(const char *p)
 {
     for (;;) {
-        p += strspn(p, " \t\r\n");
+        p += strspn(p, " \t\r\n\f");
         if (*p == '#' || *p == '@' || (p[0] == '/' && p[1] == '/')) {
             p += strcspn(p, "\n");
         } else if (p[0] == '/' && p[1] == '*') {
@@ -67,7 +67,7 @@ static const char *skip_blank(const char *p)
 static const char *skip_scalar(const char *p)
 {
     if (*p != '"') {
-        size_t n = strcspn(p, " \t\r\n;,=(){}[]#\"");
+        size_t n = strcspn(p, " \t\r\n\f;,=(){}[]#\"");
         const char *slash = memchr(p, '/', n);
         return slash ? slash : p + n;
     }
@@ -127,7 +127,7 @@ static bool find(const char *text, const char *key, size_t *begin, size_t *end)
             s.depth -= s.depth > 0;
             s.p++;
         } else if (isalpha((unsigned char)c) || c == '*') {
-            size_t n = strcspn(s.p, " \t\r\n=:;,(){}[]#\"/");
+            size_t n = strcspn(s.p, " \t\r\n\f=:;,(){}[]#\"/");
             enter(&s, s.p, n);
             s.p = skip_blank(s.p + (n ? n : 1));
             value = *s.p == '=' || *s.p == ':';

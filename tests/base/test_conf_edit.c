@@ -23,6 +23,8 @@ static void becomes(const char *before, const char *key, const char *value, cons
 {
     struct err e = {0};
     struct conf_edit *x = opened(before);
+    if (!x)
+        return;
     CHECK_OK(conf_edit_set(x, key, value, comment, &e), &e);
     CHECK_STR(conf_edit_text(x), after);
     conf_edit_close(x);
@@ -52,6 +54,7 @@ static void test_disguises(void)
             "/* a = 5; { */ # a = 6; }\n// a = 4\na = 2;");
     becomes("s = \"\\\" a = 3;\"; a = 1;", "a", "2", NULL, "s = \"\\\" a = 3;\"; a = 2;");
     becomes("aa = 1; a-b = 2; a = 3;", "a", "4", NULL, "aa = 1; a-b = 2; a = 4;");
+    becomes("a \f=\"a = A\"; #", "a", "4", NULL, "a \f=4; #"); // a form feed is blank, too
 }
 
 static void test_comments(void)
