@@ -54,7 +54,7 @@ static void test_disguises(void)
             "/* a = 5; { */ # a = 6; }\n// a = 4\na = 2;");
     becomes("s = \"\\\" a = 3;\"; a = 1;", "a", "2", NULL, "s = \"\\\" a = 3;\"; a = 2;");
     becomes("aa = 1; a-b = 2; a = 3;", "a", "4", NULL, "aa = 1; a-b = 2; a = 4;");
-    becomes("a \f=\"a = A\"; #", "a", "4", NULL, "a \f=4; #"); // a form feed is blank, too
+    becomes("a \f=\"a = A\"; #", "a", "4", NULL, "a \f=4;       #"); // a form feed is blank, too
 }
 
 static void test_comments(void)
