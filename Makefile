@@ -83,6 +83,12 @@ $(REGC): $(B)/gen/registry_%.c: tools/registry.sh FORCE
 	@mkdir -p $(@D)
 	@sh tools/registry.sh $(filter $(subst _,/,$*):%,$(REGISTRIES)) >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+# The version of the code: of the sources, so that stored results know what they were made by.
+VERSIONED := $(SRCS) $(wildcard $(addsuffix /*.h,$(DIRS))) $(wildcard engine/host/kernels/*.cl)
+$(B)/gen/version.c: tools/version.sh $(VERSIONED)
+	@mkdir -p $(@D)
+	@sh tools/version.sh $(VERSIONED) >$@.new
+	@cmp -s $@.new $@ && rm $@.new && touch $@ || mv $@.new $@
 $(B)/gen/%.o: $(B)/gen/%.c
 	@echo "  CC   $<"
 	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
@@ -93,7 +99,7 @@ $(B)/%.o: %.c | deps-build
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	@$(CC) $(CFLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
-$(LIB): $(OBJS) $(REGO) $(CLGEN)
+$(LIB): $(OBJS) $(REGO) $(CLGEN) $(B)/gen/version.o
 	@rm -f $@
 	@echo "  AR   $@"
 	@ar rcsD $@ $^

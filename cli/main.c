@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "base/log.h"
+#include "base/version.h"
 
 const struct command commands[] = {
     {"run", "generate text with a real model, on this machine or on a simulated SoC", cmd_run},
@@ -73,7 +74,7 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     if (!strcmp(name, "--version")) {
-        printf("partita 0.1\n");
+        printf("partita %s (code %s)\n", PARTITA_VERSION, code_version);
         return EXIT_OK;
     }
     for (size_t i = 0; i < n_commands; i++)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include "base/digest.h"
+#include "explore/stop.h"
 #include "explore/table.h"
 #include "explore/workers.h"
 
@@ -84,7 +85,13 @@ static struct campaign_row *add_row(struct loop *l, const struct slot *s)
     }
     space_resolve(l->q->space, &s->p, &c->arena, &g);
     struct campaign_row *r = &c->row[c->count++];
-    *r = (struct campaign_row){g.policy, g.sync, g.soc, g.label, g.digest, s->m};
+    *r = (struct campaign_row){.key = g.digest,
+                               .policy = g.policy,
+                               .sync = g.sync,
+                               .soc = g.soc,
+                               .level = "",
+                               .label = g.label,
+                               .m = s->m};
     return r;
 }
 
@@ -120,15 +127,15 @@ static int tell(struct loop *l, struct err *e)
     const struct space *space = l->q->space;
     struct campaign *c = l->out;
     struct slot *s = &l->ring[l->told % CAMPAIGN_WINDOW];
-    double objective[SEARCH_MAX_OBJECTIVES];
+    struct search_outcome o = {.ok = s->m.status == METRICS_OK, .violation = s->m.violation};
     struct campaign_row *r = add_row(l, s);
     for (int i = 0; i < space->n_objectives; i++)
-        objective[i] = metric_objective(space->objective[i], s->m.value[space->objective[i]]);
-    l->q->search->tell(l->search, &s->p, s->m.status == METRICS_OK, objective);
+        o.objective[i] = metric_objective(space->objective[i], s->m.value[space->objective[i]]);
+    l->q->search->tell(l->search, &s->p, &o);
     l->told++;
     c->infeasible += s->m.status == METRICS_INFEASIBLE;
     c->crashed += s->m.status == METRICS_CRASHED;
-    c->digest = metrics_digest(digest_u64(c->digest, r->point), &r->m);
+    c->digest = metrics_digest(digest_u64(c->digest, r->key), &r->m);
     if (s->m.status == METRICS_OK &&
         (l->best < 0 || first_objective(l, c->count - 1) < first_objective(l, l->best)))
         l->best = c->count - 1;
@@ -167,12 +174,9 @@ static int loop(struct loop *l, struct err *e)
 
 static const char *why_stopped(const struct loop *l)
 {
-    const char *why = l->q->search->stopped(l->search);
     if (l->out->interrupted)
-        return "interrupted";
-    if (why)
-        return why;
-    return budget_left(l) ? "the searcher has nothing more to ask" : "the budget is spent";
+        return stop_text(STOP_INTERRUPTED);
+    return stop_text(budget_left(l) ? STOP_DONE : STOP_BUDGET);
 }
 
 int campaign_run(const struct campaign_request *q, struct campaign *out, struct err *e)
@@ -189,15 +193,17 @@ int campaign_run(const struct campaign_request *q, struct campaign *out, struct 
         rc = workers_open(q->jobs, q->worker, q->context, &l->workers, e);
     if (rc >= 0) {
         space_search(q->space, &view);
-        l->search = q->search->open(&view, q->search_options, q->seed);
-        rc = loop(l, e);
-        bool left = budget_left(l) && !q->search->stopped(l->search);
+        l->search = q->search->open(&view, q->search_options, q->seed, e);
+        rc = l->search ? loop(l, e) : e->code;
+    }
+    if (l->search) {
+        bool left = budget_left(l) && !q->search->done(l->search);
         out->interrupted = stopping(l) && (l->told < l->asked || left);
         out->stopped = why_stopped(l);
         out->seconds = seconds() - l->begin;
         q->search->close(l->search);
-        workers_close(l->workers);
     }
+    workers_close(l->workers);
     free(l);
     if (rc < 0)
         campaign_fini(out);

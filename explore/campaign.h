@@ -26,13 +26,6 @@ struct campaign_worker {
     void (*close)(void *state);
 };
 
-struct campaign_row {
-    const char *policy, *sync, *soc; // specs, as in space_config
-    const char *label;
-    uint64_t point; // digest of the resolved point
-    struct metrics m;
-};
-
 struct campaign_progress {
     int64_t done, total; // total: points that this campaign can have
     double rate, eta_s;  // points per second; NaN until known

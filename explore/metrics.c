@@ -15,12 +15,13 @@ const struct metric_row metric_rows[METRIC_COUNT] = {
     [METRIC_POWER_PREFILL] = {"power_prefill_w", "prefill power", "W", true, false},
     [METRIC_BYTES_MOVED] = {"bytes_moved", "memory traffic", "bytes", true, false},
     [METRIC_MEMORY] = {"memory_bytes", "memory", "bytes", true, false},
-    [METRIC_PREPARE] = {"prepare_ms", "graph preparation", "ms", false, false},
+    [METRIC_PREPARE] = {"prepare_ms", "graph preparation", "ms", true, false},
     [METRIC_PREDICTED_PREFILL] = {"predicted_prefill_ms", "predicted prefill", "ms", false, false},
     [METRIC_PREDICTED_DECODE] = {"predicted_decode_ms", "predicted step", "ms", false, false},
     [METRIC_FPS_PREFILL] = {"fps_prefill", "game in prefill", "frames/s", false, true},
     [METRIC_FPS_DECODE] = {"fps_decode", "game in decode", "frames/s", false, true},
-    [METRIC_FRAMES_DROPPED] = {"frames_dropped", "frames dropped", "frames", false, false},
+    [METRIC_FRAMES_DROPPED] = {"frames_dropped", "frames dropped", "frames", true, false},
+    [METRIC_ACTIVATION_BITS] = {"activation_bits", "activations", "bits", false, false},
 };
 
 int metric_find(const char *name)
@@ -38,7 +39,7 @@ double metric_objective(enum metric m, double value)
 
 const char *metrics_status_name(enum metrics_status s)
 {
-    static const char *const name[] = {"ok", "infeasible", "crashed"};
+    static const char *const name[] = {"ok", "infeasible", "crashed", "hung"};
     return name[s];
 }
 
@@ -55,6 +56,8 @@ void metrics_from(struct metrics *m, const struct session_result *r)
 {
     metrics_init(m, METRICS_OK);
     m->digest = r->digest;
+    m->plan_prefill = r->plan_prefill;
+    m->plan_decode = r->plan_decode;
     m->value[METRIC_TTFT] = r->ttft_ms;
     m->value[METRIC_TPOT] = r->tpot_ms;
     m->value[METRIC_PREFILL_RATE] = r->prefill_tok_s;

@@ -27,6 +27,7 @@ enum metric {
     METRIC_FPS_PREFILL,
     METRIC_FPS_DECODE,
     METRIC_FRAMES_DROPPED,
+    METRIC_ACTIVATION_BITS,
     METRIC_COUNT,
 };
 
@@ -34,7 +35,7 @@ struct metric_row {
     const char *name;  // key and CSV column: "ttft_ms"
     const char *title; // for people: "TTFT"
     const char *unit;  // "ms"; "" for none
-    bool objective;    // always positive, so that a ranking may use it
+    bool objective;    // can be minimised (or, a rate, maximised)
     bool rate;         // more is better
 };
 extern const struct metric_row metric_rows[METRIC_COUNT];
@@ -48,18 +49,37 @@ enum metrics_status {
     METRICS_OK,
     METRICS_INFEASIBLE, // this configuration cannot be planned or run; the reason says why
     METRICS_CRASHED,    // the worker process died of it
+    METRICS_HUNG,       // it took longer than the campaign's limit
+    METRICS_STATUSES,
 };
 const char *metrics_status_name(enum metrics_status s);
 
+// The most machines that one point is evaluated on.
+enum { METRICS_MAX_MACHINES = 8 };
+
 struct metrics {
     enum metrics_status status;
-    char reason[240];           // "" when ok
-    double value[METRIC_COUNT]; // NaN: unknown
-    uint64_t digest;            // of the session (0 unless ok)
+    char reason[240];                   // "" when ok
+    double value[METRIC_COUNT];         // NaN: unknown
+    double violation;                   // of the space's constraints; 0: all hold
+    uint64_t plan_prefill, plan_decode; // digests (of all sessions, when there are several)
+    uint64_t digest;                    // of the session or sessions (0 unless ok)
+    double wall_s;                      // what the evaluation took; no part of any digest
+    int n_machines;                     // on how many it was evaluated; 0: one, as in `value`
+    double by_machine[METRICS_MAX_MACHINES][METRIC_COUNT];
 };
 
 void metrics_init(struct metrics *m, enum metrics_status status); // all unknown
 void metrics_from(struct metrics *m, const struct session_result *r);
 uint64_t metrics_digest(uint64_t d, const struct metrics *m); // status, values, session digest
+
+// An evaluated point in words: what campaign, store, ranking and report hand each other.
+struct campaign_row {
+    uint64_t key;                    // identity of the evaluation, see explore/identity.h
+    const char *policy, *sync, *soc; // specs, as in space_config
+    const char *level;               // of detail: "flow", ..; "" where the space has only one
+    const char *label;               // all of it in one line
+    struct metrics m;
+};
 
 #endif

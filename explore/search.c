@@ -58,6 +58,6 @@ bool search_next(const struct search_space *s, struct search_point *p)
 
 bool search_first(const struct search_space *s, struct search_point *p)
 {
-    *p = (struct search_point){{0}};
+    *p = (struct search_point){.level = s->n_levels - 1};
     return s->canonical(s->user, p) || search_next(s, p);
 }

@@ -92,6 +92,7 @@ void space_search(const struct space *s, struct search_space *out)
 {
     *out = (struct search_space){.n_params = s->n_params,
                                  .n_objectives = s->n_objectives,
+                                 .n_levels = 1,
                                  .canonical = canonical,
                                  .user = s};
     for (int i = 0; i < s->n_params; i++)

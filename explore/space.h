@@ -48,6 +48,22 @@ struct space_param {
     int line;
 };
 
+// One request of the workload: a prompt and its generation. Weights add up to 1.
+struct space_request {
+    int n_prompt, n_gen;
+    double weight;
+};
+
+// A bound on a metric that feasible points keep: value <= limit, or (at_least) value >= limit.
+struct space_constraint {
+    enum metric metric;
+    bool at_least;
+    double limit;
+    const char *text; // as written
+};
+
+enum { SPACE_MAX_REQUESTS = 64, SPACE_MAX_CONSTRAINTS = 8 };
+
 // A policy or scheme of the space.
 struct space_plug {
     const char *name;
@@ -58,6 +74,15 @@ struct space {
     const char *path, *name; // the file; its name without folder and suffix
     const char *machine, *model;
     int n_prompt, n_gen;
+    int n_machines; // >= 1; machines[0] is `machine`
+    const char *machines[METRICS_MAX_MACHINES];
+    int n_requests; // >= 1; the longest is n_prompt + n_gen
+    struct space_request request[SPACE_MAX_REQUESTS];
+    int n_constraints;
+    struct space_constraint constraint[SPACE_MAX_CONSTRAINTS];
+    int n_levels; // >= 1
+    const char
+        *level[SEARCH_MAX_LEVELS]; // "estimate", "flow", "cycle", "hardware"; "": the machine's own
     int n_objectives;
     enum metric objective[SEARCH_MAX_OBJECTIVES];
     int n_params;

@@ -129,6 +129,10 @@ static int read_top(const struct loader *l, const struct conf_node *root)
     s->model = t.model;
     s->n_prompt = (int)t.prompt;
     s->n_gen = (int)t.gen;
+    s->n_machines = s->n_requests = s->n_levels = 1;
+    s->machines[0] = s->machine;
+    s->request[0] = (struct space_request){s->n_prompt, s->n_gen, 1};
+    s->level[0] = "";
     if (strcmp(s->machine, "host") && strncmp(s->machine, "soc:", 4))
         return load_fail(l, root, "machine", "machine", "expected \"host\" or \"soc:NAME\"");
     return 0;

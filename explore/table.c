@@ -90,7 +90,7 @@ int table_write_row(FILE *f, const struct space *s, int64_t index, const struct 
     for (int m = 0; m < METRIC_COUNT; m++)
         fprintf(f, "%s,", isnan(r->m.value[m]) ? "" : num_print(r->m.value[m], number));
     field(f, r->m.reason);
-    fprintf(f, ",%s", digest_text(r->point, hex));
+    fprintf(f, ",%s", digest_text(r->key, hex));
     fprintf(f, ",%s\n", r->m.status == METRICS_OK ? digest_text(r->m.digest, hex) : "");
     return flushed(f, e);
 }
@@ -191,12 +191,12 @@ static int whole(const struct reader *r, char **fields, int column, int *out)
 
 static int status(const struct reader *r, const char *text, enum metrics_status *out)
 {
-    for (int s = METRICS_OK; s <= METRICS_CRASHED; s++)
+    for (int s = METRICS_OK; s < METRICS_STATUSES; s++)
         if (!strcmp(text, metrics_status_name((enum metrics_status)s))) {
             *out = (enum metrics_status)s;
             return 0;
         }
-    return fail(r, COL_STATUS, "expected ok, infeasible or crashed", text);
+    return fail(r, COL_STATUS, "expected ok, infeasible, crashed or hung", text);
 }
 
 static int parse(const struct reader *r, char **fields, struct campaign_row *out)
@@ -208,9 +208,10 @@ static int parse(const struct reader *r, char **fields, struct campaign_row *out
     out->policy = get(r, fields, COL_POLICY);
     out->sync = get(r, fields, COL_SYNC);
     out->soc = get(r, fields, COL_SOC);
+    out->level = "";
     out->label =
         arena_printf(r->a, "%s + %s%s%s", out->policy, out->sync, *out->soc ? ", " : "", out->soc);
-    out->point = strtoull(get(r, fields, COL_POINT_DIGEST), NULL, 16);
+    out->key = strtoull(get(r, fields, COL_POINT_DIGEST), NULL, 16);
     out->m.digest = strtoull(get(r, fields, COL_DIGEST), NULL, 16);
     snprintf(out->m.reason, sizeof out->m.reason, "%s", get(r, fields, COL_REASON));
     for (int m = 0; m < METRIC_COUNT; m++) {

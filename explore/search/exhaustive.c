@@ -12,10 +12,11 @@ struct search {
     bool left; // `next` has not been asked
 };
 
-static struct search *open_walk(const struct search_space *s, const void *options, uint64_t seed)
+static struct search *open_walk(const struct search_space *s, const void *options, uint64_t seed,
+                                struct err *e)
 {
     struct search *w = calloc(1, sizeof *w);
-    (void)options, (void)seed;
+    (void)options, (void)seed, (void)e;
     if (!w)
         abort();
     w->space = *s;
@@ -32,14 +33,14 @@ static bool ask(struct search *w, struct search_point *out)
     return true;
 }
 
-static void tell(struct search *w, const struct search_point *p, bool ok, const double *objective)
+static void tell(struct search *w, const struct search_point *p, const struct search_outcome *o)
 {
-    (void)w, (void)p, (void)ok, (void)objective;
+    (void)w, (void)p, (void)o;
 }
 
-static const char *stopped(const struct search *w)
+static bool done(const struct search *w)
 {
-    return w->left ? NULL : "every point of the space was evaluated";
+    return !w->left;
 }
 
 static void close_walk(struct search *w)
@@ -53,6 +54,6 @@ const struct search_ops search_exhaustive = {
     .open = open_walk,
     .ask = ask,
     .tell = tell,
-    .stopped = stopped,
+    .done = done,
     .close = close_walk,
 };

@@ -7,10 +7,11 @@ struct search {
     char unused;
 };
 
-static struct search *open_null(const struct search_space *s, const void *options, uint64_t seed)
+static struct search *open_null(const struct search_space *s, const void *options, uint64_t seed,
+                                struct err *e)
 {
     static struct search none;
-    (void)s, (void)options, (void)seed;
+    (void)s, (void)options, (void)seed, (void)e;
     return &none;
 }
 
@@ -20,15 +21,15 @@ static bool ask(struct search *s, struct search_point *out)
     return false;
 }
 
-static void tell(struct search *s, const struct search_point *p, bool ok, const double *objective)
+static void tell(struct search *s, const struct search_point *p, const struct search_outcome *o)
 {
-    (void)s, (void)p, (void)ok, (void)objective;
+    (void)s, (void)p, (void)o;
 }
 
-static const char *stopped(const struct search *s)
+static bool done(const struct search *s)
 {
     (void)s;
-    return "this searcher asks nothing";
+    return true;
 }
 
 static void close_null(struct search *s)
@@ -42,6 +43,6 @@ const struct search_ops search_null = {
     .open = open_null,
     .ask = ask,
     .tell = tell,
-    .stopped = stopped,
+    .done = done,
     .close = close_null,
 };

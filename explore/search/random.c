@@ -13,22 +13,8 @@
 
 enum { TRIES = 200 }; // draws in a row that may be old before the walk begins
 
-struct options {
-    int64_t budget;
-};
-
-static const struct conf_row rows[] = {
-    {.name = "budget",
-     .type = CONF_INT,
-     .fallback = "0",
-     .max = 1e12,
-     .doc = "stop after so many points; 0: only the campaign's own budget counts",
-     .offset = offsetof(struct options, budget)},
-};
-
 struct search {
     struct search_space space;
-    struct options options;
     struct rng *rng;
     struct search_point *seen; // open addressing; choice[0] is EMPTY in a free slot
     size_t room;               // a power of two
@@ -78,13 +64,13 @@ static bool remember(struct search *s, const struct search_point *p)
 }
 
 static struct search *open_random(const struct search_space *space, const void *options,
-                                  uint64_t seed)
+                                  uint64_t seed, struct err *e)
 {
     struct search *s = calloc(1, sizeof *s);
+    (void)options, (void)e;
     if (!s)
         abort();
     s->space = *space;
-    s->options = *(const struct options *)options;
     s->rng = rng_create(seed, "search.random");
     make_room(s);
     return s;
@@ -93,7 +79,7 @@ static struct search *open_random(const struct search_space *space, const void *
 static bool draw(struct search *s, struct search_point *p)
 {
     for (int i = 0; i < TRIES; i++) {
-        *p = (struct search_point){{0}};
+        *p = (struct search_point){.level = s->space.n_levels - 1};
         for (int j = 0; j < s->space.n_params; j++)
             p->choice[j] = (int)rng_below(s->rng, (uint64_t)s->space.n_choices[j]);
         if (s->space.canonical(s->space.user, p) && remember(s, p))
@@ -104,8 +90,6 @@ static bool draw(struct search *s, struct search_point *p)
 
 static bool ask(struct search *s, struct search_point *out)
 {
-    if (s->options.budget && s->count >= s->options.budget)
-        s->state = DONE;
     if (s->state == DRAWING) {
         if (draw(s, out))
             return true;
@@ -121,16 +105,14 @@ static bool ask(struct search *s, struct search_point *out)
     return false;
 }
 
-static void tell(struct search *s, const struct search_point *p, bool ok, const double *objective)
+static void tell(struct search *s, const struct search_point *p, const struct search_outcome *o)
 {
-    (void)s, (void)p, (void)ok, (void)objective;
+    (void)s, (void)p, (void)o;
 }
 
-static const char *stopped(const struct search *s)
+static bool done(const struct search *s)
 {
-    if (s->options.budget && s->count >= s->options.budget)
-        return "the searcher's own budget is spent";
-    return s->state == DONE ? "every point of the space was evaluated" : NULL;
+    return s->state == DONE;
 }
 
 static void close_random(struct search *s)
@@ -143,12 +125,9 @@ static void close_random(struct search *s)
 const struct search_ops search_random = {
     .name = "random",
     .doc = "points drawn at random, without repeats",
-    .rows = rows,
-    .n_rows = sizeof rows / sizeof rows[0],
-    .options_size = sizeof(struct options),
     .open = open_random,
     .ask = ask,
     .tell = tell,
-    .stopped = stopped,
+    .done = done,
     .close = close_random,
 };

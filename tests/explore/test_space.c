@@ -25,15 +25,15 @@ static void test_small(void)
 static void test_canonical(void)
 {
     struct space *s = space_of(SMALL_SPACE);
-    struct search_point p = {{0, 2, 1, 1}}; // gpu_only has no parts
+    struct search_point p = {.choice = {0, 2, 1, 1}}; // gpu_only has no parts
     CHECK(space_canonical(s, &p));
     CHECK_INT(p.choice[1], SEARCH_UNUSED);
     CHECK_INT(p.choice[3], 1);
-    p = (struct search_point){{1, 3, 0, 0}};
+    p = (struct search_point){.choice = {1, 3, 0, 0}};
     CHECK(!space_canonical(s, &p));
-    p = (struct search_point){{2, 0, 0, 0}};
+    p = (struct search_point){.choice = {2, 0, 0, 0}};
     CHECK(!space_canonical(s, &p));
-    p = (struct search_point){{1, -1, 0, 0}};
+    p = (struct search_point){.choice = {1, -1, 0, 0}};
     CHECK(!space_canonical(s, &p));
     space_close(s);
 }
@@ -83,7 +83,7 @@ static void test_digest(void)
         seen[n++] = g.digest;
     }
     CHECK_INT(n, 12);
-    p = (struct search_point){{1, 0, 1, 0}};
+    p = (struct search_point){.choice = {1, 0, 1, 0}};
     space_resolve(s, &p, &a, &g);
     CHECK(space_canonical(t, &q));
     space_resolve(t, &q, &a, &h);
