@@ -42,7 +42,7 @@ static void test_resolve(void)
 {
     struct space *s = space_of(SMALL_SPACE "soc = ({key = \"npu.arch.arrays\"; values = [4, 8];},\n"
                                            "{key = \"dram.fabric\"; values = \"80 ns\";});\n");
-    struct search_point p = {{1, 0, 1, 2, 1, 0}};
+    struct search_point p = {.choice = {1, 0, 1, 2, 1, 0}};
     struct space_config g;
     struct arena a;
     arena_init(&a);
@@ -69,7 +69,7 @@ static void test_digest(void)
         "policies = {name = \"hetero_tensor\"; margin = [\"5.0 %\", \"7 %\"]; parts = 4;};\n"
         "syncs = ({name = \"sleep_poll\"; margin = [\"0.05 ms\"]; granularity = \"90 us\";});");
     struct search_space view;
-    struct search_point p, q = {{0}};
+    struct search_point p, q = {.choice = {0}};
     struct space_config g, h;
     uint64_t seen[12];
     int n = 0;
@@ -102,7 +102,7 @@ static void test_list_options(void)
                                "  {name = \"pipe\"; sizes = ([32], [64, 128], []);});\n"
                                "syncs = ({name = \"poll\";});\n"
                                "objectives = [\"decode_tok_s\", \"memory_bytes\"];");
-    struct search_point p = {{1, 1, 0}};
+    struct search_point p = {.choice = {1, 1, 0}};
     struct space_config g;
     struct arena a;
     arena_init(&a);
