@@ -206,8 +206,8 @@ uint64_t cost_digest(const struct cost_table *t)
 }
 
 static const char HEADER[] = "kind,device,order,k,n,x,ps";
-static const char *const OVER[] = {"join",          "submit", "together",
-                                   "together_many", "split",  "copy_bandwidth"};
+static const char *const OVER[] = {"join",  "submit",         "together", "together_many",
+                                   "split", "copy_bandwidth", "ahead"};
 _Static_assert(sizeof(struct cost_overheads) ==
                    sizeof OVER / sizeof OVER[0] * MACHINE_MAX_DEVICES * sizeof(double),
                "one name per row of overheads");
