@@ -193,6 +193,14 @@ void predict_op(const struct predict *p, struct predict_state *s, int op,
     }
 }
 
+double predict_latest(const struct predict *p, const struct predict_state *s)
+{
+    double t = s->now;
+    for (int d = 0; d < p->n_devices; d++)
+        t = s->open[d] ? fmax(t, s->dry[d]) : t;
+    return t;
+}
+
 double predict_end(const struct predict *p, struct predict_state *s)
 {
     for (int d = 0; d < p->n_devices; d++)
@@ -229,14 +237,6 @@ static void go(const struct predict *p, const struct predict_ops *t, int from, i
             predict_op(p, s, i, t->shard[i], t->n[i]);
 }
 
-static double latest(const struct predict *p, const struct predict_state *s)
-{
-    double t = s->now;
-    for (int d = 0; d < p->n_devices; d++)
-        t = s->open[d] ? fmax(t, s->dry[d]) : t;
-    return t;
-}
-
 double predict_step(const struct predict *p, const struct predict_ops *t)
 {
     const struct graph *g = p->graph;
@@ -246,9 +246,9 @@ double predict_step(const struct predict *p, const struct predict_ops *t)
     predict_begin(p, &s);
     go(p, t, 0, g->block_begin, &s);
     for (int l = 0; l < layers && l < LAYERS; l++) {
-        at = latest(p, &s);
+        at = predict_latest(p, &s);
         go(p, t, g->block_begin, g->block_end, &s);
-        added = latest(p, &s) - at;
+        added = predict_latest(p, &s) - at;
     }
     go(p, t, g->block_end, g->n_ops, &s);
     return predict_end(p, &s) + (layers > LAYERS ? (layers - LAYERS) * added : 0);

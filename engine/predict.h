@@ -65,6 +65,9 @@ void predict_behind(const struct predict *p, int op, int device, struct predict_
 // Submits one operator: at least one shard, in order of submission.
 void predict_op(const struct predict *p, struct predict_state *s, int op,
                 const struct predict_shard *shard, int n);
+// When the last task that the host has not seen complete will be; nothing that follows a cut comes
+// earlier.
+double predict_latest(const struct predict *p, const struct predict_state *s);
 // The host joins everything; returns the time.
 double predict_end(const struct predict *p, struct predict_state *s);
 

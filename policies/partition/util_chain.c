@@ -22,6 +22,10 @@ struct section {
     const struct predict *p;
     const struct chain_op *op;
     int first, to;
+    // The next cut from an operator on, and the devices (bits) that compute it alone; 0: it may be
+    // shared.
+    int next[GRAPH_MAX_OPS + 1];
+    uint32_t goal[GRAPH_MAX_OPS];
     struct best reach[GRAPH_MAX_OPS][MACHINE_MAX_DEVICES];
     struct best end; // the host has joined everything behind the last operator
     // Where the search in progress set out, and what it has chosen since.
@@ -50,6 +54,18 @@ static void record(const struct section *s, struct best *b, int n, double time)
         b->pick[i] = s->pick[i];
 }
 
+// The next state is one of operator `at`, and all of its states were reached in less time already.
+static bool hopeless(const struct section *s, int at, const struct predict_state *state)
+{
+    if (at == s->to || !s->goal[at])
+        return false;
+    double time = s->base + predict_latest(s->p, state);
+    for (int d = 0; d < s->p->n_devices; d++)
+        if (s->goal[at] >> d & 1 && time < s->reach[at][d].time)
+            return false;
+    return true;
+}
+
 static void search(struct section *s, int at, const struct predict_state *state)
 {
     struct predict_state next;
@@ -68,7 +84,7 @@ static void search(struct section *s, int at, const struct predict_state *state)
         predict_op(s->p, &next, at, k->shard, k->n);
         if (device >= 0)
             record(s, &s->reach[at][device], at + 1 - s->from, next.dry[device]);
-        else
+        else if (!hopeless(s, s->next[at + 1], &next))
             search(s, at + 1, &next);
     }
 }
@@ -82,12 +98,29 @@ static void set_out(struct section *s, int from, int device, double base,
     search(s, from, state);
 }
 
+static void goals(struct section *s)
+{
+    s->next[s->to] = s->to;
+    for (int i = s->to - 1; i >= s->first; i--) {
+        bool shared = false;
+        s->next[i] = s->p->cut[i] && s->op[i].n ? i : s->next[i + 1];
+        s->goal[i] = 0;
+        for (int c = 0; c < s->op[i].n; c++) {
+            int device = alone(&s->op[i].candidate[c]);
+            shared |= device < 0;
+            s->goal[i] |= device < 0 ? 0 : (uint32_t)1 << device;
+        }
+        s->goal[i] = shared ? 0 : s->goal[i];
+    }
+}
+
 // Everything from a state to the end of a section.
 static void solve(struct section *s, int first, int to, const struct predict_state *state)
 {
     s->first = first;
     s->to = to;
     s->end.time = INFINITY;
+    goals(s);
     for (int i = first; i < to; i++)
         for (int d = 0; d < s->p->n_devices; d++)
             s->reach[i][d].time = INFINITY;
