@@ -18,6 +18,9 @@
 //
 // All times are relative: adding a constant to a state adds it to everything that follows. This is
 // what makes a dynamic programme over it exact (policies/partition/util_chain.h).
+//
+// Not in it: waking up and clocking up at the start of a session, host time of submissions to a
+// queue that holds work, energy, and contention of anything but matmuls.
 #ifndef ENGINE_PREDICT_H
 #define ENGINE_PREDICT_H
 
@@ -43,7 +46,7 @@ struct predict {
 struct predict_shard {
     int device;
     double ps;   // streamed
-    double copy; // host time for copies of its input and output
+    double copy; // host time for copies of its input and output, if they lie on another device
 };
 
 struct predict_state {
