@@ -22,7 +22,7 @@ static void layer(struct machine *m, int n, int past, int percent)
     struct graph g;
     struct err e = {0};
     struct device *npu = m->device[NPU], *gpu = m->device[GPU];
-    graph_build(&bench_llama3_8b, n, past, &g);
+    graph_build(bench_llama3_8b(), n, past, &g);
     for (int o = g.block_begin; o < g.block_end; o++) {
         struct task t, part;
         graph_task(&g, o, 0, &t);

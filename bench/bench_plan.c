@@ -19,7 +19,7 @@ static void bench(const struct machine_desc *d, const struct cost_table *c, cons
     double ms = 0;
     arena_init(&a);
     bench_must(policy_parse(spec, &a, &p, &options, &e), &e);
-    graph_build(&bench_llama3_8b, n, n == 1 ? 256 : 0, &g);
+    graph_build(bench_llama3_8b(), n, n == 1 ? 256 : 0, &g);
     double begin = bench_cpu_time();
     for (int i = 0; i < REPEATS; i++) {
         struct plan plan;
@@ -55,8 +55,8 @@ int main(int argc, char **argv)
     bench_must(machine_soc_open(conf, false, &m, &e), &e);
     conf_close(conf);
     bench_must(sync_parse("queue_order", &a, &sync, &options, &e), &e);
-    bench_must(session_profile(m, &bench_llama3_8b, 300, 32, c, &e), &e);
-    bench_must(profile_sync(m, &bench_llama3_8b, sync, options, 300, c, &e), &e);
+    bench_must(session_profile(m, bench_llama3_8b(), 300, 32, c, &e), &e);
+    bench_must(profile_sync(m, bench_llama3_8b(), sync, options, 300, c, &e), &e);
     machine_describe(m, &d);
     for (size_t i = 0; i < sizeof policy / sizeof policy[0]; i++)
         for (size_t j = 0; j < sizeof tokens / sizeof tokens[0]; j++)

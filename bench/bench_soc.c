@@ -25,8 +25,8 @@ static int build(struct machine *m, bool split, struct entry *out)
     struct graph *g = &graphs[split];
     struct err e = {0};
     int n = 0;
-    graph_build(&bench_llama3_8b, 1, PAST, g);
-    for (int l = 0; l < bench_llama3_8b.shape.n_layer; l++)
+    graph_build(bench_llama3_8b(), 1, PAST, g);
+    for (int l = 0; l < bench_llama3_8b()->shape.n_layer; l++)
         for (int o = g->block_begin; o < g->block_end; o++) {
             struct task t;
             graph_task(g, o, l, &t);
