@@ -153,6 +153,23 @@ static void test_machines_without_a_pair(void)
     rig_close(&r);
 }
 
+// Whether a scheme lets a queue go on while the other device is waited for.
+static void test_the_table_knows_the_scheme(void)
+{
+    static const char *const sync[] = {"driver", "event", "poll", "sleep_poll", "queue_order"};
+    struct rig r;
+    struct optimum_times t, before = {0};
+    if (rig_open(&r, "sd8gen3", "llama3-8b", 64))
+        for (int i = 0; i < 5 && rig_sync(&r, sync[i]); i++) {
+            for (int d = 0; d < r.d.n_devices; d++)
+                CHECK_NEAR(cost_get_overheads(r.cost)->ahead[d], i == 4, 0);
+            if (predict(&r, "weight_centric", &t) && i == 4) // against sleep_poll
+                CHECK(t.step_ms < before.step_ms * 0.99);
+            before = t;
+        }
+    rig_close(&r);
+}
+
 // Over plans of every policy, mean relative errors of both phases: of the model, and of what the
 // policies add up themselves. Measured: 1.0 % against 2.7 %, the largest 21 % (weight_centric on
 // the small model, for which the profile has NPU and GPU slow each other down too much).
@@ -218,4 +235,5 @@ static void test_exact_is_faster_in_simulation(void)
 }
 
 TESTS(explore_optimum, T(test_nothing_in_the_space_is_below), T(test_machines_without_a_pair),
-      T(test_near_the_simulation), T(test_exact_is_faster_in_simulation))
+      T(test_the_table_knows_the_scheme), T(test_near_the_simulation),
+      T(test_exact_is_faster_in_simulation))
