@@ -139,7 +139,7 @@ static void test_session(void)
     } all[] = {
         {NULL, "hetero_tensor", "sleep_poll"},
         {NULL, "hetero_tensor", "driver"},
-        {NULL, "hetero_layer", "event"},
+        {NULL, "layer", "event"},
         {NULL, "hetero_tensor", "queue_order:core=little"},
         {"gpu.game.rate=60.0;thermal.enabled=true;thermal.capacitance=0.01;thermal.limit=30 degC;"
          "thermal.period=1 ms",
