@@ -28,7 +28,8 @@ int file_begin(struct file *o, const char *name, struct err *e)
         return 0;
     o->replaces = stat(name, &s) == 0;
     o->name = strdup(name);
-    if (!o->name || ((!o->replaces || S_ISREG(s.st_mode)) && asprintf(&o->part, "%s.part", name) < 0))
+    if (!o->name ||
+        ((!o->replaces || S_ISREG(s.st_mode)) && asprintf(&o->part, "%s.part", name) < 0))
         abort();
     o->f = fopen(o->part ? o->part : name, "we");
     if (o->f)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Files that are whole or not there: what is written goes to NAME.part, which gets its name when it
-// is complete and is removed when it does not get that far. Where a file is replaced, the new one is
-// on the disk before the old one goes.
+// is complete and is removed when it does not get that far. Where a file is replaced, the new one
+// is on the disk before the old one goes.
 //
 //     struct file out;
 //     if (file_begin(&out, name, e) < 0)

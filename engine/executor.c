@@ -281,7 +281,7 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
         coherence_after(x->coherence, &n->task, n->device);
     int64_t now = x->machine->ops->now(x->machine);
     if (x->machine->trace) {
-        executor_trace_submit(x->machine, &s->schedule, s->seq, i, x->idle);
+        executor_trace_submit(x->machine, &s->schedule, s->seq, i, x->idle, now);
         x->idle = now;
     }
     int64_t from = x->due[n->device] > now ? x->due[n->device] : now;

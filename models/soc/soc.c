@@ -316,6 +316,7 @@ static void trace(struct machine *m, const struct trace_sink *sink)
     machine_set_trace(m, sink);
     if (sink)
         start_trace(s);
+    machine_trace_queues(m);
     for (int i = 0; i < m->n_devices; i++)
         agent_trace(agent_at(m, i));
 }
