@@ -122,11 +122,14 @@ static void trace_task(struct opencl *d, uint64_t seq, int64_t begin, int64_t en
     int64_t queued = d->profiling ? profiled(t->first, CL_PROFILING_COMMAND_QUEUED) : -1;
     int64_t shift = queued < 0 ? 0 : t->submitted - queued;
     begin += shift, end += shift;
+    uint64_t waiting = 0; // when this one began
+    while (seq + waiting < d->submitted && ticket_of(d, seq + waiting + 1)->submitted <= begin)
+        waiting++;
+    trace_counter(m->trace, m->tracks.depth[dev->index], begin, (double)waiting);
     if (begin > t->submitted)
         trace_slice(m->trace, m->tracks.queue[dev->index], t->label, t->submitted, begin, 0);
     trace_slice(m->trace, m->tracks.device[dev->index], t->label, begin, end,
                 trace_id(dev->index, seq));
-    trace_counter(m->trace, m->tracks.depth[dev->index], end, (double)(d->submitted - seq));
 }
 
 // Accounts for the tickets up to `seq`, which are complete, and lets go of their events.
