@@ -14,6 +14,8 @@
 // now, and no class was asleep for longer than it was used.
 #include "models/soc/control.h"
 
+#include "models/soc/meter.h"
+
 #define ROW(...) CONF_ROW(struct control_params, __VA_ARGS__)
 
 const struct conf_row control_rows[] = {
@@ -30,6 +32,11 @@ void control_init(struct control *c, const struct control_params *p, struct sim 
     *c = (struct control){.p = *p, .sim = s, .core = CORE_BIG, .slow = 1};
 }
 
+void control_read(const struct control *c, bool asleep)
+{
+    meter_control(c->meter, c->core, sim_now(c->sim), asleep);
+}
+
 void control_place(struct control *c, enum core_class core)
 {
     core = core == CORE_ANY ? CORE_BIG : core;
@@ -37,6 +44,7 @@ void control_place(struct control *c, enum core_class core)
     c->since = sim_now(c->sim);
     c->core = core;
     c->slow = core == CORE_LITTLE ? c->p.slow_little : core == CORE_MIDDLE ? c->p.slow_middle : 1;
+    control_doze(c, false);
 }
 
 int64_t control_spent(const struct control *c, enum core_class core)
@@ -65,8 +73,10 @@ void control_sleep(struct control *c, int64_t ps)
     if (ps <= 0)
         return;
     int64_t g = c->p.granularity, nap = (ps + g - 1) / g * g;
+    control_doze(c, true);
     pass(c, nap);
     c->asleep[c->core] += nap;
+    control_doze(c, false);
     control_work(c, c->p.wake);
 }
 

@@ -18,8 +18,9 @@ void sync_flags_place(struct machine *m, const struct sync_flag_options *o)
         m->ops->place(m, (enum core_class)o->core);
 }
 
-int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const struct ticket *t,
-                    int n, struct err *e)
+static inline __attribute__((always_inline)) int poll(struct machine *m,
+                                                      const struct sync_flag_options *o,
+                                                      const struct ticket *t, int n, struct err *e)
 {
     for (int i = 0; i < n; i++) {
         struct device *d = m->device[t[i].device];
@@ -35,6 +36,29 @@ int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const 
     return 0;
 }
 
+static __attribute__((cold, noinline)) int poll_traced(struct machine *m,
+                                                       const struct sync_flag_options *o,
+                                                       const struct ticket *t, int n, struct err *e)
+{
+    int64_t begin = m->ops->now(m);
+    int rc = poll(m, o, t, n, e);
+    machine_trace_control(m, "poll", begin);
+    return rc;
+}
+
+int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const struct ticket *t,
+                    int n, struct err *e)
+{
+    return m->trace ? poll_traced(m, o, t, n, e) : poll(m, o, t, n, e);
+}
+
+static __attribute__((cold, noinline)) void sleep_traced(struct machine *m, int64_t ps)
+{
+    int64_t begin = m->ops->now(m);
+    m->ops->sleep(m, ps);
+    machine_trace_control(m, "sleep", begin);
+}
+
 void sync_flags_sleep(struct machine *m, const struct sync_sleep_options *o, const struct ticket *t,
                       int n)
 {
@@ -42,6 +66,10 @@ void sync_flags_sleep(struct machine *m, const struct sync_sleep_options *o, con
     for (int i = 0; i < n; i++)
         due = t[i].due > due ? t[i].due : due;
     int64_t left = due - o->margin - m->ops->now(m);
-    if (left >= o->granularity && left > 0)
+    if (left < o->granularity || left <= 0)
+        return;
+    if (m->trace)
+        sleep_traced(m, left);
+    else
         m->ops->sleep(m, left);
 }
