@@ -23,6 +23,7 @@ struct executor {
     const void *sync_options;
     struct coherence *coherence;          // NULL when all devices are coherent
     uint64_t joined[MACHINE_MAX_DEVICES]; // tickets known to be complete
+    uint64_t last[MACHINE_MAX_DEVICES];   // latest tickets
     int64_t due[MACHINE_MAX_DEVICES];     // when the queue is expected to be empty
     struct executor_stats stats;
     int64_t memory;
@@ -33,6 +34,13 @@ struct step {
     uint64_t *seq; // ticket of each entry
     int64_t *due;  // when each entry is expected to complete
     int n0, n1;
+    // Layers that pass alike (see announce).
+    bool periodic;
+    int old[MACHINE_MAX_DEVICES];   // latest entry before the layer before that layers wait for
+    int tasks[MACHINE_MAX_DEVICES]; // of one layer
+    int announced;                  // in this run
+    struct executor_stats *begun;   // statistics at the start of each announced layer
+    int64_t *state;                 // for announce
 };
 
 struct program {
@@ -155,6 +163,27 @@ static int prepare(struct executor *x, struct program *p, struct err *e)
     return 0;
 }
 
+// What announce needs to know of a step.
+static void find_period(const struct executor *x, struct program *p, struct step *s)
+{
+    const struct schedule *c = &s->schedule;
+    s->periodic = !x->coherence && x->machine->ops->replay && schedule_periodic(c);
+    if (!s->periodic)
+        return;
+    s->begun = ARENA_NEWS(&p->arena, (size_t)c->n_layers, struct executor_stats);
+    s->state = ARENA_NEWS(&p->arena, (size_t)(2 * MACHINE_MAX_DEVICES + c->layer), int64_t);
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+        s->old[d] = -1;
+    for (int i = c->block; i < c->block + c->layer; i++)
+        s->tasks[c->entry[i].device]++;
+    for (int l = 1; l < c->n_layers; l++)
+        for (int i = c->block + l * c->layer, n = i + c->layer, reach = i - c->layer; i < n; i++)
+            for (int d = 0; d < MACHINE_MAX_DEVICES; d++) {
+                int join = c->entry[i].join[d];
+                s->old[d] = join < reach && join > s->old[d] ? join : s->old[d];
+            }
+}
+
 int executor_compile(struct executor *x, const struct plan *p, const struct graph *g,
                      const struct cost_table *cost, struct program **out, struct err *e)
 {
@@ -182,6 +211,7 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
         schedule_build(p, i, sub, &r->arena, &s->schedule);
         s->seq = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, uint64_t);
         s->due = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, int64_t);
+        find_period(x, r, s);
         for (int j = 0; j < s->schedule.n; j++) {
             struct schedule_entry *n = &s->schedule.entry[j];
             bind(x, &n->task);
@@ -253,6 +283,7 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
         return e->code;
     if (d->ops->submit(d, &n->task, &s->seq[i], e) < 0)
         return e->code;
+    x->last[n->device] = s->seq[i];
     if (x->coherence)
         coherence_after(x->coherence, &n->task, n->device);
     int64_t now = x->machine->ops->now(x->machine);
@@ -268,6 +299,74 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
     return 0;
 }
 
+// --- equal layers
+
+// What the executor goes by in a layer, apart from the schedule: which tickets are still to be
+// joined, when queues are expected to be empty, when the tasks of the layer before were expected
+// to complete if they are still to be joined. Relative to now and to the latest tickets.
+static size_t relative_state(const struct executor *x, const struct step *s, int first)
+{
+    int64_t now = x->machine->ops->now(x->machine), *out = s->state;
+    size_t n = 0;
+    for (int d = 0; d < x->desc.n_devices; d++) {
+        out[n++] = (int64_t)(x->last[d] - x->joined[d]);
+        out[n++] = x->due[d] > now ? x->due[d] - now : 0;
+    }
+    for (int i = first - s->schedule.layer; i < first; i++)
+        out[n++] = s->seq[i] > x->joined[s->schedule.entry[i].device] ? s->due[i] - now : 0;
+    return n * sizeof *out;
+}
+
+// Layers from entry `first` on have passed as those `period` layers before them, over `ps`.
+static void catch_up(struct executor *x, struct step *s, int first, int layers, int period,
+                     int64_t ps)
+{
+    const struct schedule *c = &s->schedule;
+    const struct executor_stats *begun = &s->begun[s->announced - 1 - period];
+    struct executor_stats *sum = &x->stats, one = x->stats;
+    int times = layers / period;
+    for (int i = first; i < first + layers * c->layer; i++) {
+        int before = i - period * c->layer;
+        s->seq[i] = s->seq[before] + (uint64_t)(period * s->tasks[c->entry[i].device]);
+        s->due[i] = s->due[before] + ps / times;
+    }
+    for (int d = 0; d < x->desc.n_devices; d++) {
+        int64_t tasks = (int64_t)layers * s->tasks[d];
+        x->last[d] += (uint64_t)tasks;
+        x->joined[d] += (uint64_t)tasks;
+        x->due[d] += tasks ? ps : 0;
+        sum->work[d].flops += times * (one.work[d].flops - begun->work[d].flops);
+        sum->work[d].weight_bytes +=
+            times * (one.work[d].weight_bytes - begun->work[d].weight_bytes);
+        sum->work[d].read_bytes += times * (one.work[d].read_bytes - begun->work[d].read_bytes);
+        sum->work[d].write_bytes += times * (one.work[d].write_bytes - begun->work[d].write_bytes);
+    }
+    sum->submissions += (uint64_t)times * (one.submissions - begun->submissions);
+    sum->joins += (uint64_t)times * (one.joins - begun->joins);
+}
+
+// The layers of a step differ in their weights and caches only. So at the start of each the machine
+// is told what the executor will go by; it may carry out layers at once (struct machine_replay).
+// Returns the number of entries that are done.
+static int announce(struct executor *x, struct step *s, int i)
+{
+    const struct schedule *c = &s->schedule;
+    int layer = (i - c->block) / c->layer, period = 0;
+    if (layer < 1 || layer >= c->n_layers || (i - c->block) % c->layer)
+        return 0;
+    for (int d = 0; d < x->desc.n_devices; d++)
+        if (s->old[d] >= 0 && s->seq[s->old[d]] > x->joined[d])
+            return 0;
+    s->begun[s->announced] = x->stats;
+    size_t size = relative_state(x, s, i);
+    int64_t begin = x->machine->ops->now(x->machine);
+    int done = x->machine->ops->replay->section(x->machine, s->announced++, c->n_layers - layer,
+                                                s->state, size, &period);
+    if (done)
+        catch_up(x, s, i, done, period, x->machine->ops->now(x->machine) - begin);
+    return done * c->layer;
+}
+
 static int run_step(struct executor *x, struct step *s, const int32_t *tokens, int n_past,
                     struct err *e)
 {
@@ -277,7 +376,10 @@ static int run_step(struct executor *x, struct step *s, const int32_t *tokens, i
         memcpy(dst, tokens, (size_t)n * sizeof *dst);
         coherence_host_wrote(x->coherence, &x->pool[BUF_TOKENS], 0, n);
     }
+    s->announced = 0;
     for (int i = 0; i < s->schedule.n; i++) {
+        if (s->periodic && (i += announce(x, s, i)) == s->schedule.n)
+            break;
         const struct schedule_entry *entry = &s->schedule.entry[i];
         if (x->sync->per_shard) {
             if (join(x, s, entry->join, e) < 0)
@@ -324,6 +426,7 @@ void executor_clear(struct executor *x)
 {
     x->stats = (struct executor_stats){0};
     memset(x->joined, 0, sizeof x->joined);
+    memset(x->last, 0, sizeof x->last);
     memset(x->due, 0, sizeof x->due);
 }
 

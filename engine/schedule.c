@@ -101,12 +101,27 @@ void schedule_build(const struct plan *p, int step, const struct graph *g, struc
         s->last[d] = -1;
     for (int o = 0; o < g->block_begin; o++)
         add_instance(&ps->op[o], g, o, -1, &h, s);
+    s->block = s->n;
+    s->n_layers = layers;
     for (int l = 0; l < layers; l++)
         for (int o = g->block_begin; o < g->block_end; o++)
             add_instance(&ps->op[o], g, o, l, &h, s);
+    s->layer = (s->n - s->block) / layers;
     for (int o = g->block_end; o < g->n_ops; o++)
         add_instance(&ps->op[o], g, o, -1, &h, s);
     assert(s->n == n);
+}
+
+bool schedule_periodic(const struct schedule *s)
+{
+    for (int i = s->block + 2 * s->layer; i < s->block + s->n_layers * s->layer; i++)
+        for (int d = 0; d < MACHINE_MAX_DEVICES; d++) {
+            int join = s->entry[i].join[d], before = s->entry[i - s->layer].join[d];
+            int reach = (i - s->block) / s->layer * s->layer + s->block - s->layer;
+            if (join >= reach ? join - before != s->layer : join != before)
+                return false;
+        }
+    return true;
 }
 
 static bool conflict(const struct schedule_entry *x, const struct schedule_entry *y)
