@@ -21,6 +21,7 @@ struct executor {
     struct buffer *kcache, *vcache; // [n_layer]
     const struct sync_ops *sync;
     const void *sync_options;
+    uint32_t sync_number;                 // of scheme and options (struct machine_replay), 0: none
     struct coherence *coherence;          // NULL when all devices are coherent
     uint64_t joined[MACHINE_MAX_DEVICES]; // tickets known to be complete
     uint64_t last[MACHINE_MAX_DEVICES];   // latest tickets
@@ -34,13 +35,14 @@ struct step {
     uint64_t *seq; // ticket of each entry
     int64_t *due;  // when each entry is expected to complete
     int n0, n1;
-    // Layers that pass alike (see announce).
+    // Layers that pass alike, and passes (struct machine_replay).
     bool periodic;
     int old[MACHINE_MAX_DEVICES];   // latest entry before the layer before that layers wait for
     int tasks[MACHINE_MAX_DEVICES]; // of one layer
-    int announced;                  // in this run
+    int announced;                  // layers, in this run
     struct executor_stats *begun;   // statistics at the start of each announced layer
     int64_t *state;                 // for announce
+    uint32_t number;                // of what is done in a pass; 0: none
 };
 
 struct program {
@@ -109,6 +111,16 @@ void executor_destroy(struct executor *x)
     free(x);
 }
 
+// Options are compared by their bytes, so there must be no pointer among them.
+static uint32_t number_sync(const struct executor *x)
+{
+    const struct machine_replay *replay = x->machine->ops->replay;
+    for (size_t i = 0; i < x->sync->n_rows; i++)
+        if (x->sync->rows[i].type == CONF_STRING)
+            return 0;
+    return replay ? replay->number(x->machine, x->sync_options, x->sync->options_size) : 0;
+}
+
 int executor_set_sync(struct executor *x, const struct sync_ops *sync, const void *options,
                       struct err *e)
 {
@@ -116,6 +128,7 @@ int executor_set_sync(struct executor *x, const struct sync_ops *sync, const voi
         return e->code;
     x->sync = sync;
     x->sync_options = options;
+    x->sync_number = number_sync(x);
     return 0;
 }
 
@@ -184,6 +197,48 @@ static void find_period(const struct executor *x, struct program *p, struct step
             }
 }
 
+// What an entry does, and what it costs on any machine: all that the executor and a model of a
+// device can see of it, joins as distances.
+struct description {
+    int device, first_of_op, kind, m, k, m0, m1, n0, n1, out_n0, n_pad, order, graph;
+    int join[MACHINE_MAX_DEVICES];
+    double expect_ps;
+};
+
+static void describe(const struct schedule *c, int i, struct description *out)
+{
+    const struct schedule_entry *n = &c->entry[i];
+    const struct task *t = &n->task;
+    *out = (struct description){
+        n->device,   n->first_of_op, (int)t->op->kind, t->op->m, t->op->k,      t->m0,    t->m1,
+        t->n0,       t->n1,          t->out_n0,        t->n_pad, (int)t->order, t->graph, {0},
+        n->expect_ps};
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+        out->join[d] = n->join[d] < 0 ? 0 : i - n->join[d];
+}
+
+// Gives a step its number: from the model's shape and its entries, of which the layers from the
+// third on repeat the second.
+static void number_step(struct executor *x, struct step *s)
+{
+    const struct schedule *c = &s->schedule;
+    const struct model_shape *m = &x->model->shape;
+    int end = c->block + c->n_layers * c->layer, two = c->block + 2 * c->layer, n = 0;
+    s->number = 0;
+    if (!s->periodic)
+        return;
+    struct description *d = calloc((size_t)c->n + 1, sizeof *d);
+    if (!d)
+        abort();
+    d[n++] = (struct description){m->n_layer, m->n_head, m->n_head_kv, m->d_head,
+                                  m->d_model, m->d_ff,   m->n_vocab,   .expect_ps = m->weight_bits};
+    for (int i = 0; i < c->n; i++)
+        if (i < two || i >= end)
+            describe(c, i, &d[n++]);
+    s->number = x->machine->ops->replay->number(x->machine, d, (size_t)n * sizeof *d);
+    free(d);
+}
+
 int executor_compile(struct executor *x, const struct plan *p, const struct graph *g,
                      const struct cost_table *cost, struct program **out, struct err *e)
 {
@@ -223,6 +278,8 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
     r->prepare_pending = p->prepare_online;
     if (!r->prepare_pending && prepare(x, r, e) < 0)
         goto fail;
+    for (int i = 0; i < r->n_steps && !r->prepare_pending; i++)
+        number_step(x, &r->step[i]);
     *out = r;
     return 0;
 fail:
@@ -299,6 +356,24 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
     return 0;
 }
 
+static void add_work(struct work *sum, const struct work *a, const struct work *b, int times)
+{
+    sum->flops += times * (b->flops - a->flops);
+    sum->weight_bytes += times * (b->weight_bytes - a->weight_bytes);
+    sum->read_bytes += times * (b->read_bytes - a->read_bytes);
+    sum->write_bytes += times * (b->write_bytes - a->write_bytes);
+}
+
+// sum + times * (b - a)
+static void add_stats(struct executor_stats *sum, const struct executor_stats *a,
+                      const struct executor_stats *b, int times)
+{
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+        add_work(&sum->work[d], &a->work[d], &b->work[d], times);
+    sum->submissions += (uint64_t)times * (b->submissions - a->submissions);
+    sum->joins += (uint64_t)times * (b->joins - a->joins);
+}
+
 // --- equal layers
 
 // What the executor goes by in a layer, apart from the schedule: which tickets are still to be
@@ -322,8 +397,7 @@ static void catch_up(struct executor *x, struct step *s, int first, int layers, 
                      int64_t ps)
 {
     const struct schedule *c = &s->schedule;
-    const struct executor_stats *begun = &s->begun[s->announced - 1 - period];
-    struct executor_stats *sum = &x->stats, one = x->stats;
+    const struct executor_stats now = x->stats;
     int times = layers / period;
     for (int i = first; i < first + layers * c->layer; i++) {
         int before = i - period * c->layer;
@@ -335,14 +409,8 @@ static void catch_up(struct executor *x, struct step *s, int first, int layers, 
         x->last[d] += (uint64_t)tasks;
         x->joined[d] += (uint64_t)tasks;
         x->due[d] += tasks ? ps : 0;
-        sum->work[d].flops += times * (one.work[d].flops - begun->work[d].flops);
-        sum->work[d].weight_bytes +=
-            times * (one.work[d].weight_bytes - begun->work[d].weight_bytes);
-        sum->work[d].read_bytes += times * (one.work[d].read_bytes - begun->work[d].read_bytes);
-        sum->work[d].write_bytes += times * (one.work[d].write_bytes - begun->work[d].write_bytes);
     }
-    sum->submissions += (uint64_t)times * (one.submissions - begun->submissions);
-    sum->joins += (uint64_t)times * (one.joins - begun->joins);
+    add_stats(&x->stats, &s->begun[s->announced - 1 - period], &now, times);
 }
 
 // The layers of a step differ in their weights and caches only. So at the start of each the machine
@@ -367,8 +435,8 @@ static int announce(struct executor *x, struct step *s, int i)
     return done * c->layer;
 }
 
-static int run_step(struct executor *x, struct step *s, const int32_t *tokens, int n_past,
-                    struct err *e)
+static int make_step(struct executor *x, struct step *s, const int32_t *tokens, int n_past,
+                     struct err *e)
 {
     int n = s->n1 - s->n0, need[MACHINE_MAX_DEVICES];
     if (tokens && x->pool[BUF_TOKENS].host) {
@@ -396,6 +464,77 @@ static int run_step(struct executor *x, struct step *s, const int32_t *tokens, i
     return join(x, s, s->schedule.last, e);
 }
 
+// --- equal passes
+
+// What a pass follows from besides the machine.
+struct pass {
+    const struct sync_ops *sync;
+    uint32_t sync_number, step_number;
+    int64_t n_past;
+    int64_t unjoined[MACHINE_MAX_DEVICES], due[MACHINE_MAX_DEVICES];
+};
+
+// What is left of it.
+struct passed {
+    uint64_t tasks[MACHINE_MAX_DEVICES];
+    int64_t unjoined[MACHINE_MAX_DEVICES], due[MACHINE_MAX_DEVICES];
+    struct executor_stats sum;
+};
+
+static void relative(const struct executor *x, int64_t *unjoined, int64_t *due)
+{
+    int64_t now = x->machine->ops->now(x->machine);
+    for (int d = 0; d < x->desc.n_devices; d++) {
+        unjoined[d] = (int64_t)(x->last[d] - x->joined[d]);
+        due[d] = x->due[d] > now ? x->due[d] - now : 0;
+    }
+}
+
+static void take_over(struct executor *x, const struct passed *p)
+{
+    static const struct executor_stats none;
+    int64_t now = x->machine->ops->now(x->machine);
+    for (int d = 0; d < x->desc.n_devices; d++) {
+        x->last[d] += p->tasks[d];
+        x->joined[d] = x->last[d] - (uint64_t)p->unjoined[d];
+        x->due[d] = now + p->due[d];
+    }
+    add_stats(&x->stats, &none, &p->sum, 1);
+}
+
+// A pass whose like the machine has made before need not be made.
+static int run_step(struct executor *x, struct step *s, const int32_t *tokens, int n_past,
+                    struct err *e)
+{
+    const struct machine_replay *replay = x->machine->ops->replay;
+    if (!s->number || !x->sync_number)
+        return make_step(x, s, tokens, n_past, e);
+    struct pass key;
+    struct passed p;
+    memset(&key, 0, sizeof key);
+    key.sync = x->sync;
+    key.sync_number = x->sync_number;
+    key.step_number = s->number;
+    key.n_past = n_past;
+    relative(x, key.unjoined, key.due);
+    if (replay->recall(x->machine, &key, sizeof key, &p, sizeof p)) {
+        take_over(x, &p);
+        return 0;
+    }
+    const struct executor_stats before = x->stats;
+    memset(&p, 0, sizeof p);
+    for (int d = 0; d < x->desc.n_devices; d++)
+        p.tasks[d] = x->last[d];
+    if (make_step(x, s, tokens, n_past, e) < 0)
+        return e->code;
+    for (int d = 0; d < x->desc.n_devices; d++)
+        p.tasks[d] = x->last[d] - p.tasks[d];
+    relative(x, p.unjoined, p.due);
+    add_stats(&p.sum, &before, &x->stats, 1);
+    replay->learn(x->machine, &p, sizeof p);
+    return 0;
+}
+
 int executor_run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
                  struct err *e)
 {
@@ -408,6 +547,8 @@ int executor_run(struct executor *x, struct program *p, const int32_t *tokens, i
         if (prepare(x, p, e) < 0)
             return e->code;
         p->prepare_pending = false;
+        for (int i = 0; i < p->n_steps; i++)
+            number_step(x, &p->step[i]);
     }
     for (int i = 0; i < p->n_steps; i++) {
         struct step *s = &p->step[i];

@@ -19,26 +19,12 @@
 // values, the cycle level, the system-level cache, a game, the thermal governor, traces.
 //
 // Invariant: a run with replay and one without differ in nothing but the time that they take.
-#include "models/soc/replay.h"
+#include "models/soc/replay_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/machine.h"
 #include "sim/trace.h"
-
-enum { DEVICES = MACHINE_MAX_DEVICES };
-
-// What only grows, as of the start of a section.
-struct totals {
-    int64_t now;
-    uint64_t fired, solves;
-    int64_t spent[CORE_CLASSES], asleep[CORE_CLASSES];
-    int64_t shared; // ps with a flow on the memory
-    double moved[DEVICES];
-    uint64_t completed[DEVICES];
-    struct device_stats stats[DEVICES]; // busy_ps without the executing task
-};
 
 struct replay_mark {
     size_t word, words, note;
@@ -56,22 +42,18 @@ void replay_fini(struct replay *r)
     free(r->note);
     free(r->word);
     free(r->mark);
+    free(r->loop);
+    memo_fini(&r->memo);
     *r = (struct replay){0};
 }
 
 void replay_reset(struct replay *r)
 {
-    r->following = false;
-    r->sections = 0;
+    r->following = r->recording = false;
+    r->sections = r->recalled = 0;
 }
 
-static struct agent *agent_at(const struct replay *r, int i)
-{
-    return (struct agent *)r->m->device[i];
-}
-
-// Room for one element more.
-static void *reserve(void *array, size_t n, size_t *room, size_t size)
+void *replay_reserve(void *array, size_t n, size_t *room, size_t size)
 {
     if (n < *room)
         return array;
@@ -84,9 +66,9 @@ static void *reserve(void *array, size_t n, size_t *room, size_t size)
 
 void replay_complete(struct replay *r, int device)
 {
-    if (!r->following)
+    if (!r->following && !r->recording)
         return;
-    r->note = reserve(r->note, r->notes, &r->note_room, sizeof *r->note);
+    r->note = replay_reserve(r->note, r->notes, &r->note_room, sizeof *r->note);
     r->note[r->notes++] =
         (struct replay_note){.time = sim_now(r->dram->sim), .device = (uint32_t)device};
 }
@@ -95,7 +77,7 @@ void replay_complete(struct replay *r, int device)
 
 static void put(struct replay *r, uint64_t word)
 {
-    r->word = reserve(r->word, r->words, &r->word_room, sizeof *r->word);
+    r->word = replay_reserve(r->word, r->words, &r->word_room, sizeof *r->word);
     r->word[r->words++] = word;
 }
 
@@ -204,13 +186,12 @@ static void put_share(struct replay *r)
         put_int(r, f->client);
 }
 
-// Appends the state; false: there is something that it does not hold.
-static bool put_state(struct replay *r, const void *state, size_t size)
+bool replay_put_state(struct replay *r, const void *state, size_t size)
 {
     struct pending p = {.n = 0};
     const struct sim *s = r->dram->sim;
     for (int i = 0; i < r->m->n_devices; i++)
-        put_agent(r, agent_at(r, i), &p);
+        put_agent(r, replay_agent(r, i), &p);
     put_order(r, &p);
     put_share(r);
     put(r, (uint64_t)r->control->core);
@@ -224,21 +205,20 @@ static bool put_state(struct replay *r, const void *state, size_t size)
     return p.n == sim_length(s) && (!due || (due == &r->dram->share.settle && !due->next));
 }
 
-// Is the state that of the flow level's machine alone?
-static bool able(const struct replay *r)
+bool replay_able(const struct replay *r)
 {
     if (!r->enabled || r->m->values || r->dram->detail != DRAM_FLOW || r->dram->p.slc ||
         sim_tracing(r->dram->sim) || r->control->background)
         return false;
     for (int i = 0; i < r->m->n_devices; i++)
-        if (agent_at(r, i)->turn)
+        if (replay_agent(r, i)->turn)
             return false;
     return true;
 }
 
 // --- what only grows
 
-static void read_totals(const struct replay *r, struct totals *t)
+void replay_totals(const struct replay *r, struct totals *t)
 {
     const struct sim_share *share = &r->dram->share;
     *t = (struct totals){
@@ -252,7 +232,7 @@ static void read_totals(const struct replay *r, struct totals *t)
         t->asleep[i] = r->control->asleep[i];
     }
     for (int i = 0; i < r->m->n_devices; i++) {
-        const struct agent *a = agent_at(r, i);
+        const struct agent *a = replay_agent(r, i);
         t->completed[i] = a->completed;
         t->stats[i] = a->stats;
         t->moved[i] = share->moved[a->port.client];
@@ -269,35 +249,41 @@ static bool add(double *a, double b, double n)
     return true;
 }
 
-static bool sums(const struct replay *r, const struct totals *from, const struct totals *to, int n,
-                 struct totals *out)
+bool replay_sums(const struct replay *r, const struct totals *from, const struct totals *to, int n,
+                 const struct totals *base, struct totals *out)
 {
-    *out = *to;
-    for (int i = 0; i < r->m->n_devices; i++)
-        if (!add(&out->stats[i].flops, to->stats[i].flops - from->stats[i].flops, n) ||
-            !add(&out->stats[i].bytes, to->stats[i].bytes - from->stats[i].bytes, n) ||
+    uint64_t times = (uint64_t)n;
+    *out = *base;
+    out->now += n * (to->now - from->now);
+    out->fired += times * (to->fired - from->fired);
+    out->solves += times * (to->solves - from->solves);
+    out->shared += n * (to->shared - from->shared);
+    for (int i = 0; i < CORE_CLASSES; i++) {
+        out->spent[i] += n * (to->spent[i] - from->spent[i]);
+        out->asleep[i] += n * (to->asleep[i] - from->asleep[i]);
+    }
+    for (int i = 0; i < r->m->n_devices; i++) {
+        const struct device_stats *a = &from->stats[i], *b = &to->stats[i];
+        struct device_stats *o = &out->stats[i];
+        out->completed[i] += times * (to->completed[i] - from->completed[i]);
+        o->tasks += times * (b->tasks - a->tasks);
+        o->busy_ps += n * (b->busy_ps - a->busy_ps);
+        if (!add(&o->flops, b->flops - a->flops, n) || !add(&o->bytes, b->bytes - a->bytes, n) ||
             !add(&out->moved[i], to->moved[i] - from->moved[i], n))
             return false;
+    }
     return true;
 }
 
 // --- the leap
 
-// Feeds the digest the completions from note `first` on again, n times.
-static void repeat_notes(const struct replay *r, size_t first, int64_t period, int n)
+void replay_notes(const struct replay *r, const struct replay_note *note, size_t n, int times,
+                  int64_t period, int64_t later, uint64_t *completed)
 {
     struct sim *s = r->dram->sim;
-    uint64_t completed[DEVICES];
-    int64_t later = 0;
-    for (int i = 0; i < r->m->n_devices; i++)
-        completed[i] = agent_at(r, i)->completed;
-    while (n--) {
-        later += period;
-        for (size_t i = first; i < r->notes; i++) {
-            uint32_t d = r->note[i].device;
-            sim_note_at(s, r->note[i].time + later, d, ++completed[d]);
-        }
-    }
+    for (; times--; later += period)
+        for (size_t i = 0; i < n; i++)
+            sim_note_at(s, note[i].time + later, note[i].device, ++completed[note[i].device]);
 }
 
 // The tasks in the queue get new places in its ring.
@@ -317,16 +303,13 @@ static void move_queue(struct agent *a, uint64_t by)
 }
 
 static void leap_agent(const struct replay *r, int i, const struct totals *from,
-                       const struct totals *to, const struct totals *sum, int n)
+                       const struct totals *to, const struct totals *sum, int64_t ps)
 {
-    struct agent *a = agent_at(r, i);
-    int64_t now = to->now, ps = n * (to->now - from->now);
+    struct agent *a = replay_agent(r, i);
+    int64_t now = to->now;
     uint64_t tasks = to->completed[i] - from->completed[i];
-    move_queue(a, (uint64_t)n * tasks);
-    a->stats.tasks += (uint64_t)n * tasks;
-    a->stats.busy_ps += n * (to->stats[i].busy_ps - from->stats[i].busy_ps);
-    a->stats.flops = sum->stats[i].flops;
-    a->stats.bytes = sum->stats[i].bytes;
+    move_queue(a, sum->completed[i] - to->completed[i]);
+    a->stats = sum->stats[i];
     r->dram->share.moved[a->port.client] = sum->moved[i];
     a->begin += a->executing ? ps : 0;
     a->ended += tasks ? ps : 0; // without tasks it is asleep, and stays so
@@ -335,14 +318,18 @@ static void leap_agent(const struct replay *r, int i, const struct totals *from,
         a->transfer.flow.since += ps;
 }
 
-static void leap_control(struct control *c, const struct totals *from, const struct totals *to,
-                         int64_t now, int n)
+void replay_add(struct replay *r, const struct totals *sum)
 {
+    struct sim_share *share = &r->dram->share;
+    struct control *c = r->control;
+    sim_leap(r->dram->sim, sum->now - sim_now(r->dram->sim), sum->fired - sim_fired(r->dram->sim));
+    share->busy_ps += sum->shared - sim_share_busy(share);
+    share->solves = sum->solves;
     for (int i = 0; i < CORE_CLASSES; i++) {
-        c->spent[i] = to->spent[i] + n * (to->spent[i] - from->spent[i]);
-        c->asleep[i] += n * (to->asleep[i] - from->asleep[i]);
+        c->spent[i] = sum->spent[i];
+        c->asleep[i] = sum->asleep[i];
     }
-    c->since = now;
+    c->since = sum->now;
 }
 
 // Passes n times as from `from` to now.
@@ -350,18 +337,19 @@ static bool leap(struct replay *r, const struct replay_mark *from, int n)
 {
     struct totals now, sum;
     struct sim_share *share = &r->dram->share;
-    read_totals(r, &now);
-    if (!sums(r, &from->totals, &now, n, &sum))
+    uint64_t completed[DEVICES];
+    replay_totals(r, &now);
+    if (!replay_sums(r, &from->totals, &now, n, &now, &sum))
         return false;
-    int64_t period = now.now - from->totals.now, ps = n * period;
-    repeat_notes(r, from->note, period, n);
+    int64_t period = now.now - from->totals.now;
+    memcpy(completed, now.completed, sizeof completed);
+    replay_notes(r, r->note + from->note, r->notes - from->note, n, period, period, completed);
+    r->loop = replay_reserve(r->loop, r->loops, &r->loop_room, sizeof *r->loop);
+    r->loop[r->loops++] = (struct replay_loop){from->note, r->notes, n, period};
     for (int i = 0; i < r->m->n_devices; i++)
-        leap_agent(r, i, &from->totals, &now, &sum, n);
-    sim_leap(r->dram->sim, ps, (uint64_t)n * (now.fired - from->totals.fired));
-    leap_control(r->control, &from->totals, &now, now.now + ps, n);
-    share->solves += (uint64_t)n * (now.solves - from->totals.solves);
-    share->since += share->n_flows ? ps : 0;
-    share->busy_ps += n * (now.shared - from->totals.shared);
+        leap_agent(r, i, &from->totals, &now, &sum, n * period);
+    share->since += share->n_flows ? n * period : 0;
+    replay_add(r, &sum);
     return true;
 }
 
@@ -382,23 +370,25 @@ int replay_section(struct replay *r, int index, int left, const void *state, siz
                    int *period)
 {
     if (index == 0) {
-        r->following = able(r);
+        r->following = replay_able(r);
         r->marks = 0;
-        r->words = r->notes = 0;
+        r->words = 0;
+        if (!r->recording)
+            r->notes = r->loops = 0;
     }
     if (!r->following)
         return 0;
     size_t room = (size_t)r->mark_room;
-    r->mark = reserve(r->mark, (size_t)r->marks, &room, sizeof *r->mark);
+    r->mark = replay_reserve(r->mark, (size_t)r->marks, &room, sizeof *r->mark);
     r->mark_room = (int)room;
     struct replay_mark *k = &r->mark[r->marks++];
     *k = (struct replay_mark){.word = r->words, .note = r->notes};
-    if (!put_state(r, state, size)) {
+    if (!replay_put_state(r, state, size)) {
         r->following = false;
         return 0;
     }
     k->words = r->words - k->word;
-    read_totals(r, &k->totals);
+    replay_totals(r, &k->totals);
     int before = find(r);
     if (before < 0)
         return 0;

@@ -331,7 +331,23 @@ static int section(struct machine *m, int index, int left, const void *state, si
     return replay_section(&soc_of(m)->replay, index, left, state, size, period);
 }
 
-static const struct machine_replay replay = {.section = section};
+static uint32_t number(struct machine *m, const void *bytes, size_t size)
+{
+    return replay_number(&soc_of(m)->replay, bytes, size);
+}
+
+static bool recall(struct machine *m, const void *state, size_t size, void *result, size_t n)
+{
+    return replay_recall(&soc_of(m)->replay, state, size, result, n);
+}
+
+static void learn(struct machine *m, const void *result, size_t n)
+{
+    replay_learn(&soc_of(m)->replay, result, n);
+}
+
+static const struct machine_replay replay = {
+    .section = section, .number = number, .recall = recall, .learn = learn};
 
 static const struct machine_ops ops = {
     .name = "soc",
@@ -573,4 +589,9 @@ uint64_t machine_soc_events(const struct machine *m)
 uint64_t machine_soc_replayed(const struct machine *m)
 {
     return ((const struct soc *)m)->replay.sections;
+}
+
+uint64_t machine_soc_recalled(const struct machine *m)
+{
+    return ((const struct soc *)m)->replay.recalled;
 }

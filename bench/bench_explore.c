@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Points per second of the evaluator, in one process: every STRIDE-th point of a space, in the
+// order of the exhaustive searcher, so that the mix is that of the space. Once with replay
+// (models/soc/replay.h) and once without; each the median of several runs by evaluators of their
+// own, profiling included. Prints the digest of all metrics beside it, which must be the same. Goal
+// with replay: 1,500 points/s on configs/space/hetero.cfg.
+//
+//     bench_explore [-p] [space [stride [runs]]]     -p: per policy as well
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "base/digest.h"
+#include "engine/model.h"
+#include "explore/evaluate.h"
+#include "models/soc/soc.h"
+
+enum { MAX_RUNS = 15 };
+
+static bool with_replay;
+
+static void must(int rc, const struct err *e)
+{
+    char text[640];
+    if (rc >= 0)
+        return;
+    fprintf(stderr, "%s\n", err_text(e, text, sizeof text));
+    exit(1);
+}
+
+static double cpu_time(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int open_machine(const struct machine_factory *f, const char *const *overrides, int n,
+                        struct machine **out, struct err *e)
+{
+    struct conf *c;
+    int rc = conf_open(f->path, &c, e);
+    if (rc < 0)
+        return rc;
+    rc = conf_override(c, "replay", with_replay ? "true" : "false", e);
+    for (int i = 0; rc >= 0 && i < n; i++) {
+        char key[128];
+        snprintf(key, sizeof key, "%.*s", (int)strcspn(overrides[i], "="), overrides[i]);
+        rc = conf_override(c, key, strchr(overrides[i], '=') + 1, e);
+    }
+    if (rc >= 0)
+        rc = machine_soc_open(c, false, out, e);
+    conf_close(c);
+    return rc;
+}
+
+struct policy_time {
+    char name[32];
+    double seconds;
+    int points;
+};
+
+static void book(struct policy_time *all, const char *policy, double seconds)
+{
+    size_t n = strcspn(policy, ":");
+    while (all->points && (strncmp(all->name, policy, n) != 0 || all->name[n]))
+        all++;
+    snprintf(all->name, sizeof all->name, "%.*s", (int)n, policy);
+    all->seconds += seconds;
+    all->points++;
+}
+
+struct outcome {
+    double seconds;
+    int points, feasible;
+    uint64_t digest;
+    struct policy_time policy[SPACE_MAX_PLUGS + 1];
+};
+
+static void run(const struct evaluate_context *c, int stride, struct outcome *out)
+{
+    struct search_space view;
+    struct search_point p;
+    struct space_config g;
+    struct metrics m;
+    struct arena a;
+    double begin = cpu_time();
+    struct evaluator *v = evaluator_create(c);
+    *out = (struct outcome){.digest = DIGEST_INIT};
+    arena_init(&a);
+    space_search(c->space, &view);
+    int i = 0;
+    for (bool more = search_first(&view, &p); more; more = search_next(&view, &p)) {
+        if (i++ % stride)
+            continue;
+        double t = cpu_time();
+        struct arena_mark mark = arena_mark(&a);
+        evaluator_run(v, &p, &m);
+        space_resolve(c->space, &p, &a, &g);
+        book(out->policy, g.policy, cpu_time() - t);
+        arena_rewind(&a, mark);
+        out->points++;
+        out->feasible += m.status == METRICS_OK;
+        out->digest = metrics_digest(out->digest, &m);
+    }
+    evaluator_destroy(v);
+    arena_fini(&a);
+    out->seconds = cpu_time() - begin;
+}
+
+static int by_seconds(const void *a, const void *b)
+{
+    double x = ((const struct outcome *)a)->seconds, y = ((const struct outcome *)b)->seconds;
+    return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv)
+{
+    static struct outcome out[MAX_RUNS];
+    bool policies = argc > 1 && !strcmp(argv[1], "-p");
+    argc -= policies, argv += policies;
+    const char *path = argc > 1 ? argv[1] : "configs/space/hetero.cfg";
+    int stride = argc > 2 ? atoi(argv[2]) : 8, runs = argc > 3 ? atoi(argv[3]) : 5;
+    char file[256];
+    struct space *s;
+    struct model *model;
+    struct err e = {0};
+    must(space_open(path, &s, &e), &e);
+    snprintf(file, sizeof file, "configs/model/%s.cfg", s->model);
+    must(model_open(file, &model, &e), &e);
+    snprintf(file, sizeof file, "configs/soc/%s.cfg", strchr(s->machine, ':') + 1);
+    struct machine_factory f = {.open = open_machine, .spec = s->machine, .path = file};
+    struct evaluate_context c = {.space = s, .factory = &f, .model = model};
+    stride = stride > 0 ? stride : 1;
+    runs = runs < 1 ? 1 : runs > MAX_RUNS ? MAX_RUNS : runs;
+    for (int replay = 1; replay >= 0; replay--) {
+        with_replay = replay;
+        for (int i = 0; i < runs; i++)
+            run(&c, stride, &out[i]);
+        qsort(out, (size_t)runs, sizeof out[0], by_seconds);
+        const struct outcome *o = &out[runs / 2];
+        printf("replay %-3s  %5d of %" PRId64 " points  %5d feasible  %7.0f points/s  digest "
+               "%016" PRIx64 "\n",
+               replay ? "on" : "off", o->points, space_count(s), o->feasible,
+               o->points / o->seconds, o->digest);
+        for (const struct policy_time *p = o->policy; policies && p->points; p++)
+            printf("  %-20s %5d points  %7.0f us/point\n", p->name, p->points,
+                   p->seconds / p->points * 1e6);
+    }
+    model_close(model);
+    space_close(s);
+    return 0;
+}
