@@ -201,6 +201,7 @@ static void find_period(const struct executor *x, struct program *p, struct step
 // device can see of it, joins as distances.
 struct description {
     int device, first_of_op, kind, m, k, m0, m1, n0, n1, out_n0, n_pad, order, graph;
+    int spare; // no padding: descriptions are compared by their bytes
     int join[MACHINE_MAX_DEVICES];
     double expect_ps;
 };
@@ -210,9 +211,21 @@ static void describe(const struct schedule *c, int i, struct description *out)
     const struct schedule_entry *n = &c->entry[i];
     const struct task *t = &n->task;
     *out = (struct description){
-        n->device,   n->first_of_op, (int)t->op->kind, t->op->m, t->op->k,      t->m0,    t->m1,
-        t->n0,       t->n1,          t->out_n0,        t->n_pad, (int)t->order, t->graph, {0},
-        n->expect_ps};
+        .device = n->device,
+        .first_of_op = n->first_of_op,
+        .kind = (int)t->op->kind,
+        .m = t->op->m,
+        .k = t->op->k,
+        .m0 = t->m0,
+        .m1 = t->m1,
+        .n0 = t->n0,
+        .n1 = t->n1,
+        .out_n0 = t->out_n0,
+        .n_pad = t->n_pad,
+        .order = (int)t->order,
+        .graph = t->graph,
+        .expect_ps = n->expect_ps,
+    };
     for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
         out->join[d] = n->join[d] < 0 ? 0 : i - n->join[d];
 }

@@ -366,6 +366,17 @@ static int find(const struct replay *r)
     return -1;
 }
 
+// Nobody joins, and the host runs ahead of a device: as long as its queue grows no state comes
+// again.
+static bool runs_ahead(const struct replay *r)
+{
+    enum { ENOUGH = 4 };
+    for (int i = 1; i < r->marks && i < ENOUGH; i++)
+        if (r->mark[i].words <= r->mark[i - 1].words)
+            return false;
+    return r->marks >= ENOUGH;
+}
+
 int replay_section(struct replay *r, int index, int left, const void *state, size_t size,
                    int *period)
 {
@@ -390,8 +401,10 @@ int replay_section(struct replay *r, int index, int left, const void *state, siz
     k->words = r->words - k->word;
     replay_totals(r, &k->totals);
     int before = find(r);
-    if (before < 0)
+    if (before < 0) {
+        r->following = !runs_ahead(r);
         return 0;
+    }
     *period = r->marks - 1 - before;
     r->following = false; // what is left is less than a period
     int n = left / *period;
