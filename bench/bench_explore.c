@@ -19,6 +19,7 @@
 enum { MAX_RUNS = 15 };
 
 static bool with_replay;
+static const struct machine *machine; // opened last
 
 static void must(int rc, const struct err *e)
 {
@@ -52,6 +53,7 @@ static int open_machine(const struct machine_factory *f, const char *const *over
     if (rc >= 0)
         rc = machine_soc_open(c, false, out, e);
     conf_close(c);
+    machine = rc < 0 ? NULL : *out;
     return rc;
 }
 
@@ -59,6 +61,7 @@ struct policy_time {
     char name[32];
     double seconds;
     int points;
+    uint64_t layers, passes;
 };
 
 static void book(struct policy_time *all, const char *policy, double seconds)
@@ -69,12 +72,14 @@ static void book(struct policy_time *all, const char *policy, double seconds)
     snprintf(all->name, sizeof all->name, "%.*s", (int)n, policy);
     all->seconds += seconds;
     all->points++;
+    all->layers += machine ? machine_soc_replayed(machine) : 0;
+    all->passes += machine ? machine_soc_recalled(machine) : 0;
 }
 
 struct outcome {
     double seconds;
     int points, feasible;
-    uint64_t digest;
+    uint64_t digest, layers, passes; // the last two: not simulated
     struct policy_time policy[SPACE_MAX_PLUGS + 1];
 };
 
@@ -101,6 +106,8 @@ static void run(const struct evaluate_context *c, int stride, struct outcome *ou
         book(out->policy, g.policy, cpu_time() - t);
         arena_rewind(&a, mark);
         out->points++;
+        out->layers += machine ? machine_soc_replayed(machine) : 0;
+        out->passes += machine ? machine_soc_recalled(machine) : 0;
         out->feasible += m.status == METRICS_OK;
         out->digest = metrics_digest(out->digest, &m);
     }
@@ -134,19 +141,21 @@ int main(int argc, char **argv)
     struct evaluate_context c = {.space = s, .factory = &f, .model = model};
     stride = stride > 0 ? stride : 1;
     runs = runs < 1 ? 1 : runs > MAX_RUNS ? MAX_RUNS : runs;
-    for (int replay = 1; replay >= 0; replay--) {
+    for (int replay = 1; replay >= !!getenv("ONLY"); replay--) {
         with_replay = replay;
         for (int i = 0; i < runs; i++)
             run(&c, stride, &out[i]);
         qsort(out, (size_t)runs, sizeof out[0], by_seconds);
         const struct outcome *o = &out[runs / 2];
-        printf("replay %-3s  %5d of %" PRId64 " points  %5d feasible  %7.0f points/s  digest "
-               "%016" PRIx64 "\n",
+        printf("replay %-3s  %5d of %" PRId64 " points  %5d feasible  %7.0f points/s  per point "
+               "%.0f layers and %.1f passes not simulated  digest %016" PRIx64 "\n",
                replay ? "on" : "off", o->points, space_count(s), o->feasible,
-               o->points / o->seconds, o->digest);
+               o->points / o->seconds, (double)o->layers / o->points,
+               (double)o->passes / o->points, o->digest);
         for (const struct policy_time *p = o->policy; policies && p->points; p++)
-            printf("  %-20s %5d points  %7.0f us/point\n", p->name, p->points,
-                   p->seconds / p->points * 1e6);
+            printf("  %-20s %5d points  %7.0f us/point  %5.0f layers  %4.1f passes\n", p->name,
+                   p->points, p->seconds / p->points * 1e6, (double)p->layers / p->points,
+                   (double)p->passes / p->points);
     }
     model_close(model);
     space_close(s);

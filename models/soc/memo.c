@@ -17,7 +17,7 @@
 #include "models/soc/replay_internal.h"
 
 enum { FIRST = 256 };
-static const size_t MOST_BYTES = (size_t)64 << 20;
+static const size_t MOST_BYTES = (size_t)256 << 20;
 
 // What both tables hold: a key, behind it in memory what belongs to it.
 struct memo_entry {
@@ -48,7 +48,7 @@ struct memo_pass {
     bool saturated;
     uint64_t sections; // replayed
     size_t notes, loops, size;
-    struct replay_note *note;
+    replay_note *note;
     struct replay_loop *loop;
     void *result;
 };

@@ -69,8 +69,7 @@ void replay_complete(struct replay *r, int device)
     if (!r->following && !r->recording)
         return;
     r->note = replay_reserve(r->note, r->notes, &r->note_room, sizeof *r->note);
-    r->note[r->notes++] =
-        (struct replay_note){.time = sim_now(r->dram->sim), .device = (uint32_t)device};
+    r->note[r->notes++] = sim_now(r->dram->sim) * DEVICES + device;
 }
 
 // --- the state
@@ -277,13 +276,15 @@ bool replay_sums(const struct replay *r, const struct totals *from, const struct
 
 // --- the leap
 
-void replay_notes(const struct replay *r, const struct replay_note *note, size_t n, int times,
+void replay_notes(const struct replay *r, const replay_note *note, size_t n, int times,
                   int64_t period, int64_t later, uint64_t *completed)
 {
     struct sim *s = r->dram->sim;
     for (; times--; later += period)
-        for (size_t i = 0; i < n; i++)
-            sim_note_at(s, note[i].time + later, note[i].device, ++completed[note[i].device]);
+        for (size_t i = 0; i < n; i++) {
+            uint32_t device = (uint32_t)(note[i] % DEVICES);
+            sim_note_at(s, note[i] / DEVICES + later, device, ++completed[device]);
+        }
 }
 
 // The tasks in the queue get new places in its ring.

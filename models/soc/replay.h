@@ -6,10 +6,8 @@
 
 #include "models/soc/agent.h"
 
-struct replay_note {
-    int64_t time; // ps: end of a task
-    uint32_t device;
-};
+// The end of a task: ps * MACHINE_MAX_DEVICES + device, in one word because there are many.
+typedef int64_t replay_note;
 // After note `end` those from `begin` on came n times more, each time `period` later.
 struct replay_loop {
     size_t begin, end;
@@ -37,7 +35,7 @@ struct replay {
     struct dram *dram;
     // Completions since the start of the series (following) or of the pass (recording).
     bool following, recording;
-    struct replay_note *note;
+    replay_note *note;
     size_t notes, note_room;
     struct replay_loop *loop;
     size_t loops, loop_room;

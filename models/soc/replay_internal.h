@@ -36,7 +36,7 @@ bool replay_sums(const struct replay *r, const struct totals *from, const struct
                  const struct totals *base, struct totals *out);
 // Feeds the digest completions again, `times` times: `later` than noted, then each time `period`
 // later. completed: tasks so far, by device; counted on.
-void replay_notes(const struct replay *r, const struct replay_note *note, size_t n, int times,
+void replay_notes(const struct replay *r, const replay_note *note, size_t n, int times,
                   int64_t period, int64_t later, uint64_t *completed);
 // Moves clock, counters of the memory and of the control core on to these sums; devices are the
 // caller's.
