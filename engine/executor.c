@@ -162,6 +162,12 @@ static double expected(const struct cost_table *c, const struct schedule_entry *
     return ps > 0 ? ps : 0;
 }
 
+// An entry that is a copy of the one a layer before it, but for weights and caches.
+static bool repeats(const struct schedule *c, int i)
+{
+    return i >= c->block + 2 * c->layer && i < c->block + c->n_layers * c->layer;
+}
+
 static int prepare(struct executor *x, struct program *p, struct err *e)
 {
     for (int i = 0; i < p->n_steps; i++)
@@ -170,7 +176,9 @@ static int prepare(struct executor *x, struct program *p, struct err *e)
             struct device *d = x->machine->device[s->device];
             struct static_graph g = {s->task.op, s->task.m0, s->task.m1, s->task.n_pad,
                                      s->task.order};
-            if (s->task.n_pad && d->ops->prepare(d, &g, &s->task.graph, e) < 0)
+            if (repeats(&p->step[i].schedule, j))
+                s->task.graph = s[-p->step[i].schedule.layer].task.graph;
+            else if (s->task.n_pad && d->ops->prepare(d, &g, &s->task.graph, e) < 0)
                 return e->code;
         }
     return 0;
@@ -180,7 +188,7 @@ static int prepare(struct executor *x, struct program *p, struct err *e)
 static void find_period(const struct executor *x, struct program *p, struct step *s)
 {
     const struct schedule *c = &s->schedule;
-    s->periodic = !x->coherence && x->machine->ops->replay && schedule_periodic(c);
+    s->periodic = !x->coherence && x->machine->ops->replay;
     if (!s->periodic)
         return;
     s->begun = ARENA_NEWS(&p->arena, (size_t)c->n_layers, struct executor_stats);
@@ -189,12 +197,11 @@ static void find_period(const struct executor *x, struct program *p, struct step
         s->old[d] = -1;
     for (int i = c->block; i < c->block + c->layer; i++)
         s->tasks[c->entry[i].device]++;
-    for (int l = 1; l < c->n_layers; l++)
-        for (int i = c->block + l * c->layer, n = i + c->layer, reach = i - c->layer; i < n; i++)
-            for (int d = 0; d < MACHINE_MAX_DEVICES; d++) {
-                int join = c->entry[i].join[d];
-                s->old[d] = join < reach && join > s->old[d] ? join : s->old[d];
-            }
+    for (int i = c->block + c->layer; i < c->n && i < c->block + 2 * c->layer; i++)
+        for (int d = 0; d < MACHINE_MAX_DEVICES; d++) {
+            int join = c->entry[i].join[d];
+            s->old[d] = join < c->block && join > s->old[d] ? join : s->old[d];
+        }
 }
 
 // What an entry does, and what it costs on any machine: all that the executor and a model of a
@@ -236,7 +243,7 @@ static void number_step(struct executor *x, struct step *s)
 {
     const struct schedule *c = &s->schedule;
     const struct model_shape *m = &x->model->shape;
-    int end = c->block + c->n_layers * c->layer, two = c->block + 2 * c->layer, n = 0;
+    int n = 0;
     s->number = 0;
     if (!s->periodic)
         return;
@@ -246,7 +253,7 @@ static void number_step(struct executor *x, struct step *s)
     d[n++] = (struct description){m->n_layer, m->n_head, m->n_head_kv, m->d_head,
                                   m->d_model, m->d_ff,   m->n_vocab,   .expect_ps = m->weight_bits};
     for (int i = 0; i < c->n; i++)
-        if (i < two || i >= end)
+        if (!repeats(c, i))
             describe(c, i, &d[n++]);
     s->number = x->machine->ops->replay->number(x->machine, d, (size_t)n * sizeof *d);
     free(d);
@@ -283,7 +290,8 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
         for (int j = 0; j < s->schedule.n; j++) {
             struct schedule_entry *n = &s->schedule.entry[j];
             bind(x, &n->task);
-            n->expect_ps = expected(cost, n);
+            n->expect_ps =
+                repeats(&s->schedule, j) ? n[-s->schedule.layer].expect_ps : expected(cost, n);
             if (device_load(x->machine->device[n->device], &n->task, e) < 0)
                 goto fail;
         }

@@ -83,11 +83,11 @@ struct schedule {
     int n;
     struct schedule_entry *entry;
     int last[MACHINE_MAX_DEVICES]; // last entry on each device, -1
-    int block, layer, n_layers;    // layer l: entries [block + l * layer, block + (l + 1) * layer)
+    // Layer l: entries [block + l * layer, block + (l + 1) * layer). From the second layer on all
+    // wait alike: for entries of their own layer and of the one before, at equal distances, or for
+    // one and the same entry in front of these.
+    int block, layer, n_layers;
 };
-// From the second layer on, do all wait alike: for entries of their own layer and of the one
-// before, at equal distances, or for one and the same entry before those?
-bool schedule_periodic(const struct schedule *s);
 void schedule_build(const struct plan *p, int step, const struct graph *g, struct arena *a,
                     struct schedule *out);
 // Brute force over all pairs: every hazard is covered by joins and queue order.
