@@ -230,7 +230,7 @@ static void describe(const struct schedule *c, int i, struct description *out)
         .out_n0 = t->out_n0,
         .n_pad = t->n_pad,
         .order = (int)t->order,
-        .graph = t->graph,
+        .graph = t->graph >= 0, // a handle is a name for what is said above
         .expect_ps = n->expect_ps,
     };
     for (int d = 0; d < MACHINE_MAX_DEVICES; d++)

@@ -48,9 +48,10 @@ struct machine_replay {
     // what is long and comes often in `state`. 0: not now, leave it out and recall nothing.
     uint32_t (*number)(struct machine *m, const void *bytes, size_t size);
     // A pass begins: what the caller will do follows from `state` (relative, as above; with all
-    // that distinguishes this pass from others) and from the machine. true: the machine has been
-    // here before and is now where it was when that pass ended; `result` is what `learn` was given
-    // then. false: the caller makes the pass and calls `learn`, or does not if the pass fails.
+    // that distinguishes this pass from others) and from the machine, and the machine is ready for
+    // it (its static graphs are prepared). true: the machine has been here before and is now where
+    // it was when that pass ended; `result` is what `learn` was given then. false: the caller makes
+    // the pass and calls `learn`, or does not if the pass fails.
     bool (*recall)(struct machine *m, const void *state, size_t size, void *result,
                    size_t n_result);
     void (*learn)(struct machine *m, const void *result, size_t n_result);

@@ -281,7 +281,6 @@ void agent_reset(struct agent *a)
     a->stats = (struct device_stats){0};
     a->executing = false;
     a->turn = NULL;
-    a->made = 0;
     clock_init(&a->clock, &a->points);
 }
 

@@ -77,7 +77,6 @@ struct agent {
     struct clock_params points;    // operating points
     struct clock clock;
     struct replay *replay; // hears of completions; NULL: nobody does
-    uint64_t made;         // digest of the static graphs since the reset
     struct turn *turn;     // somebody else uses the device too; NULL: nobody
     struct turn_client client;
     int64_t change; // ps, when somebody else did

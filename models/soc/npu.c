@@ -18,7 +18,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include "base/digest.h"
 #include "engine/machine.h"
 
 #define ROW(...) CONF_ROW(struct npu_params, __VA_ARGS__)
@@ -203,8 +202,6 @@ static int prepare(struct device *dev, const struct static_graph *g, int *handle
     int64_t took = d->p.prepare + (int64_t)((double)d->p.prepare_kib * (double)bytes / 1024);
     control_work(d->agent.host, took);
     d->agent.stats.graphs++;
-    const int shape[] = {key.rows, key.k, key.n, (int)key.order};
-    d->agent.made = digest_bytes(d->agent.made, shape, sizeof shape);
     d->agent.stats.prepare_ps += took;
     d->agent.stats.resident += bytes;
     d->graph[d->n_graphs] = key;

@@ -155,7 +155,6 @@ static void put_agent(struct replay *r, const struct agent *a, struct pending *p
     put_int(r, a->completed == a->submitted ? rest(a, now) : -1);
     put_int(r, a->warm > now ? a->warm - now : 0);
     put_int(r, a->clock.level);
-    put(r, a->made);
     put_event(r, &a->timer, p);
     put(r, sim_pending(&a->timer) ? (uint64_t)(uintptr_t)a->timer.fire : 0);
     put(r, a->port.active != NULL);
