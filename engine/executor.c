@@ -34,6 +34,7 @@ struct step {
     struct schedule schedule;
     uint64_t *seq; // ticket of each entry
     int64_t *due;  // when each entry is expected to complete
+    struct work *work;
     int n0, n1;
     // Layers that pass alike, and passes (struct machine_replay).
     bool periodic;
@@ -286,6 +287,7 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
         schedule_build(p, i, sub, &r->arena, &s->schedule);
         s->seq = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, uint64_t);
         s->due = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, int64_t);
+        s->work = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, struct work);
         find_period(x, r, s);
         for (int j = 0; j < s->schedule.n; j++) {
             struct schedule_entry *n = &s->schedule.entry[j];
@@ -367,7 +369,8 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
     int64_t now = x->machine->ops->now(x->machine);
     int64_t from = x->due[n->device] > now ? x->due[n->device] : now;
     s->due[i] = x->due[n->device] = from + (int64_t)n->expect_ps;
-    struct work w = task_work(&n->task, d->caps.act_bytes);
+    struct work w = s->work[i] = repeats(&s->schedule, i) ? s->work[i - s->schedule.layer]
+                                                          : task_work(&n->task, d->caps.act_bytes);
     struct work *sum = &x->stats.work[n->device];
     sum->flops += w.flops;
     sum->weight_bytes += w.weight_bytes;
@@ -424,6 +427,7 @@ static void catch_up(struct executor *x, struct step *s, int first, int layers, 
         int before = i - period * c->layer;
         s->seq[i] = s->seq[before] + (uint64_t)(period * s->tasks[c->entry[i].device]);
         s->due[i] = s->due[before] + ps / times;
+        s->work[i] = s->work[before];
     }
     for (int d = 0; d < x->desc.n_devices; d++) {
         int64_t tasks = (int64_t)layers * s->tasks[d];

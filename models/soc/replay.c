@@ -21,6 +21,7 @@
 // Invariant: a run with replay and one without differ in nothing but the time that they take.
 #include "models/soc/replay_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,8 +77,7 @@ void replay_complete(struct replay *r, int device)
 
 static void put(struct replay *r, uint64_t word)
 {
-    r->word = replay_reserve(r->word, r->words, &r->word_room, sizeof *r->word);
-    r->word[r->words++] = word;
+    r->word[r->words++] = word; // make_room has been there
 }
 
 static void put_int(struct replay *r, int64_t v)
@@ -184,9 +184,25 @@ static void put_share(struct replay *r)
         put_int(r, f->client);
 }
 
+// For a state with so many bytes of the caller.
+static void make_room(struct replay *r, size_t size)
+{
+    enum { FIXED = 64 + 32 * DEVICES, TASK = 7 };
+    size_t need = r->words + FIXED + size / sizeof *r->word;
+    for (int i = 0; i < r->m->n_devices; i++)
+        need += TASK * (size_t)(replay_agent(r, i)->submitted - replay_agent(r, i)->completed);
+    if (need <= r->word_room)
+        return;
+    r->word_room = 2 * need;
+    r->word = realloc(r->word, r->word_room * sizeof *r->word);
+    if (!r->word)
+        abort();
+}
+
 bool replay_put_state(struct replay *r, const void *state, size_t size)
 {
     struct pending p = {.n = 0};
+    make_room(r, size);
     const struct sim *s = r->dram->sim;
     for (int i = 0; i < r->m->n_devices; i++)
         put_agent(r, replay_agent(r, i), &p);
@@ -199,6 +215,7 @@ bool replay_put_state(struct replay *r, const void *state, size_t size)
         memcpy(&word, (const char *)state + i, size - i < sizeof word ? size - i : sizeof word);
         put(r, word);
     }
+    assert(r->words <= r->word_room);
     const struct sim_settle *due = s->settle;
     return p.n == sim_length(s) && (!due || (due == &r->dram->share.settle && !due->next));
 }
