@@ -3,6 +3,11 @@
 // be known before is bound at compile time (buffers, weights, graph handles, expected durations),
 // because this loop runs several hundred times per token and its cost is part of what is studied.
 //
+// It also says what comes again: at the start of each layer what it will go by in it, and at the
+// start of each pass what distinguishes this one from others. A machine that knows the rest may say
+// that it is done already (struct machine_replay); the executor then moves its tickets,
+// expectations and sums on as if it had done it.
+//
 // Invariant: before an entry is submitted, every entry that it depends on is either on its own
 // device's queue before it or known to be complete.
 #include "engine/executor.h"
@@ -32,9 +37,9 @@ struct executor {
 
 struct step {
     struct schedule schedule;
-    uint64_t *seq; // ticket of each entry
-    int64_t *due;  // when each entry is expected to complete
-    struct work *work;
+    uint64_t *seq;     // ticket of each entry
+    int64_t *due;      // when each entry is expected to complete
+    struct work *work; // of each entry
     int n0, n1;
     // Layers that pass alike, and passes (struct machine_replay).
     bool periodic;
@@ -238,8 +243,8 @@ static void describe(const struct schedule *c, int i, struct description *out)
         out->join[d] = n->join[d] < 0 ? 0 : i - n->join[d];
 }
 
-// Gives a step its number: from the model's shape and its entries, of which the layers from the
-// third on repeat the second.
+// Gives a step its number: from the model's shape (in a description's fields, whatever their names)
+// and its entries, of which the layers from the third on repeat the second.
 static void number_step(struct executor *x, struct step *s)
 {
     const struct schedule *c = &s->schedule;

@@ -7,8 +7,9 @@
 //
 // Recorded are the final state, what the pass added to the counters, and its completions, which the
 // digest is fed again; layers that were replayed within the pass (replay.c) stay loops. The memo
-// belongs to the machine and outlives resets. When it has grown to its limit it is emptied: nothing
-// but time depends on what it holds.
+// belongs to the machine and outlives resets. After so many bytes of new entries it forgets those
+// that were not used meanwhile, and all if it is too much still (three rounds at most). Nothing but
+// time depends on what it holds.
 //
 // Invariant: as in replay.c; a table entry is found by a hash and taken only if all words match.
 #include <stdlib.h>
@@ -17,12 +18,14 @@
 #include "models/soc/replay_internal.h"
 
 enum { FIRST = 256 };
-static const size_t MOST_BYTES = (size_t)256 << 20;
+static const size_t ROUND = (size_t)16 << 20; // bytes of new entries
 
 // What both tables hold: a key, behind it in memory what belongs to it.
 struct memo_entry {
     uint64_t hash;
-    size_t size;
+    uint64_t round; // of its last use
+    size_t size;    // of the key
+    size_t bytes;   // with all that belongs to it
     void *key;
     void (*destroy)(struct memo_entry *e);
 };
@@ -85,10 +88,13 @@ static struct memo_entry **slot_of(const struct memo_table *t, uint64_t hash, co
     return &t->slot[i];
 }
 
-static struct memo_entry *find(const struct memo_table *t, uint64_t hash, const void *key,
-                               size_t size)
+static struct memo_entry *find(const struct memo *m, const struct memo_table *t, uint64_t hash,
+                               const void *key, size_t size)
 {
-    return t->capacity ? *slot_of(t, hash, key, size) : NULL;
+    struct memo_entry *e = t->capacity ? *slot_of(t, hash, key, size) : NULL;
+    if (e)
+        e->round = m->round;
+    return e;
 }
 
 static void grow(struct memo_table *t)
@@ -103,6 +109,28 @@ static void grow(struct memo_table *t)
     free(old);
 }
 
+// Forgets what was not used in this round. Returns the bytes that are left.
+static size_t sweep(struct memo_table *t, uint64_t round)
+{
+    const struct memo_table old = *t;
+    size_t bytes = 0;
+    *t = (struct memo_table){0};
+    for (size_t i = 0; i < old.capacity; i++) {
+        struct memo_entry *e = old.slot[i];
+        if (e && e->round == round) {
+            if (4 * (t->n + 1) > 3 * t->capacity)
+                grow(t);
+            *slot_of(t, e->hash, e->key, e->size) = e;
+            t->n++;
+            bytes += e->bytes;
+        } else if (e) {
+            e->destroy(e);
+        }
+    }
+    free(old.slot);
+    return bytes;
+}
+
 static void clear(struct memo_table *t)
 {
     for (size_t i = 0; i < t->capacity; i++)
@@ -112,15 +140,24 @@ static void clear(struct memo_table *t)
     *t = (struct memo_table){0};
 }
 
-// A new entry, of so many bytes with all that belongs to it.
-static void insert(struct memo *m, struct memo_table *t, struct memo_entry *e, size_t bytes)
+static void end_round(struct memo *m)
 {
-    if (m->bytes + bytes > MOST_BYTES) { // numbers are not given out again
+    size_t left = sweep(&m->passes, m->round) + sweep(&m->texts, m->round);
+    if (left > 2 * ROUND) { // numbers are not given out again
         clear(&m->passes);
         clear(&m->texts);
-        m->bytes = 0;
     }
+    m->round++;
+    m->bytes = 0;
+}
+
+static void insert(struct memo *m, struct memo_table *t, struct memo_entry *e, size_t bytes)
+{
+    if (m->bytes + bytes > ROUND)
+        end_round(m);
     m->bytes += bytes;
+    e->bytes = bytes;
+    e->round = m->round;
     if (4 * (t->n + 1) > 3 * t->capacity)
         grow(t);
     struct memo_entry **slot = slot_of(t, e->hash, e->key, e->size);
@@ -167,11 +204,12 @@ uint32_t replay_number(struct replay *r, const void *bytes, size_t size)
     if (!r->enabled)
         return 0;
     uint64_t hash = digest_bytes(DIGEST_INIT, bytes, size);
-    const struct memo_entry *known = find(&m->texts, hash, bytes, size);
+    struct memo_entry *known = find(m, &m->texts, hash, bytes, size);
     if (known)
         return ((const struct memo_text *)known)->number;
     struct memo_text *t = create(sizeof *t);
-    t->entry = (struct memo_entry){hash, size, copy(bytes, size), destroy_text};
+    t->entry = (struct memo_entry){
+        .hash = hash, .size = size, .key = copy(bytes, size), .destroy = destroy_text};
     t->number = ++m->numbers;
     insert(m, &m->texts, &t->entry, sizeof *t + size);
     return t->number;
@@ -243,14 +281,15 @@ bool replay_recall(struct replay *r, const void *state, size_t size, void *resul
     for (size_t i = 0; i < r->words; i++)
         hash = digest_u64(hash, r->word[i]);
     size_t bytes = r->words * sizeof *r->word;
-    const struct memo_pass *known = (struct memo_pass *)find(&m->passes, hash, r->word, bytes);
+    const struct memo_pass *known = (struct memo_pass *)find(m, &m->passes, hash, r->word, bytes);
     if (known && known->size == n && take(r, known)) {
         memcpy(result, known->result, n);
         return true;
     }
     drop_open(m);
     struct memo_pass *p = m->open = create(sizeof *p);
-    p->entry = (struct memo_entry){hash, bytes, copy(r->word, bytes), destroy_pass};
+    p->entry = (struct memo_entry){
+        .hash = hash, .size = bytes, .key = copy(r->word, bytes), .destroy = destroy_pass};
     p->sections = r->sections;
     replay_totals(r, &p->from);
     r->notes = r->loops = 0;

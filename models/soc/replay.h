@@ -25,7 +25,8 @@ struct memo {
     struct memo_table passes, texts;
     struct memo_pass *open; // being recorded
     uint32_t numbers;       // given out
-    size_t bytes;           // of all entries
+    size_t bytes;           // of the entries of this round
+    uint64_t round;
 };
 
 struct replay {

@@ -411,6 +411,44 @@ static void test_what_goes_on_changing_is_not_replayed(void)
     }
 }
 
+// More passes than a machine remembers; some come again after they have been forgotten.
+static void test_what_is_forgotten_is_simulated_again(void)
+{
+    enum { SESSIONS = 360, SAMPLE = 12 };
+    struct pair p;
+    struct arena a;
+    uint64_t passes = 0, seen_before = 0;
+    bool seen[SESSIONS] = {false};
+    arena_init(&a);
+    if (!pair_open(&p, SOC_DEFAULT, NULL))
+        return;
+    for (int i = 0; i < SESSIONS; i++) {
+        int scheme = i % 3 ? i : i / 2; // a scheme of its own: a margin of so many us
+        seen_before += seen[scheme] ? 32 : 0;
+        seen[scheme] = true;
+        struct err e = {0};
+        struct session_result r;
+        struct session_request q = {.machine = p.with,
+                                    .model = soc_llama3_8b(),
+                                    .cost = p.cost,
+                                    .n_prompt = 32,
+                                    .n_gen = 32,
+                                    .sampler = {.top_p = 1}};
+        const char *sync = arena_printf(&a, "sleep_poll:margin=%d us", scheme);
+        CHECK_OK(policy_parse("gpu_only", &a, &q.policy, &q.policy_options, &e), &e);
+        CHECK_OK(sync_parse(sync, &a, &q.sync, &q.sync_options, &e), &e);
+        if (i % SAMPLE == 0)
+            CHECK(same(&p, &q));
+        else if (CHECK_OK(session_run(&q, &r, &e), &e))
+            session_result_fini(&r);
+        passes += machine_soc_recalled(p.with);
+    }
+    CHECK(passes > 0 && passes < seen_before);
+    test_note("%d of %d passes not simulated again", (int)passes, (int)seen_before);
+    pair_close(&p);
+    arena_fini(&a);
+}
+
 static void count_slice(void *user, const char *track, const char *name, int64_t begin, int64_t end)
 {
     (void)track, (void)name, (void)begin, (void)end;
@@ -480,5 +518,5 @@ static void test_values_and_cycles_are_not_replayed(void)
 
 TESTS(models_replay, T(test_every_policy_and_scheme), T(test_random_plans_on_random_socs),
       T(test_expectations_that_run_away), T(test_most_layers_are_replayed),
-      T(test_what_goes_on_changing_is_not_replayed), T(test_a_trace_shows_every_task),
-      T(test_values_and_cycles_are_not_replayed))
+      T(test_what_goes_on_changing_is_not_replayed), T(test_what_is_forgotten_is_simulated_again),
+      T(test_a_trace_shows_every_task), T(test_values_and_cycles_are_not_replayed))
