@@ -414,7 +414,7 @@ static void test_what_goes_on_changing_is_not_replayed(void)
 // More passes than a machine remembers; some come again after they have been forgotten.
 static void test_what_is_forgotten_is_simulated_again(void)
 {
-    enum { SESSIONS = 360, SAMPLE = 12 };
+    enum { SESSIONS = 420, SAMPLE = 12 };
     struct pair p;
     struct arena a;
     uint64_t passes = 0, seen_before = 0;
@@ -423,7 +423,7 @@ static void test_what_is_forgotten_is_simulated_again(void)
     if (!pair_open(&p, SOC_DEFAULT, NULL))
         return;
     for (int i = 0; i < SESSIONS; i++) {
-        int scheme = i % 3 ? i : i / 2; // a scheme of its own: a margin of so many us
+        int scheme = i % 3 ? i : i / 5; // a scheme of its own: a margin of so many us
         seen_before += seen[scheme] ? 32 : 0;
         seen[scheme] = true;
         struct err e = {0};
