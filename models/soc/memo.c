@@ -44,7 +44,8 @@ struct rest {
 
 struct memo_pass {
     struct memo_entry entry; // first; the key is the state at the start
-    struct totals from, to;
+    int64_t begin;           // ps
+    struct totals sum;       // that it added; while it is open, those at its start
     struct rest rest[DEVICES];
     enum core_class core;
     double capacity; // of the shared memory
@@ -229,7 +230,7 @@ static bool at_rest(const struct replay *r)
 static void repeat(const struct replay *r, const struct memo_pass *p)
 {
     uint64_t completed[DEVICES] = {0};
-    int64_t later = sim_now(r->dram->sim) - p->from.now;
+    int64_t later = sim_now(r->dram->sim) - p->begin;
     size_t at = 0;
     for (int i = 0; i < r->m->n_devices; i++)
         completed[i] = replay_agent(r, i)->completed;
@@ -243,11 +244,13 @@ static void repeat(const struct replay *r, const struct memo_pass *p)
     replay_notes(r, p->note + at, p->notes - at, 1, 0, later, completed);
 }
 
+static const struct totals nothing;
+
 static bool take(struct replay *r, const struct memo_pass *p)
 {
     struct totals now, sum;
     replay_totals(r, &now);
-    if (!replay_sums(r, &p->from, &p->to, 1, &now, &sum))
+    if (!replay_sums(r, &nothing, &p->sum, 1, &now, &sum))
         return false;
     repeat(r, p);
     control_place(r->control, p->core);
@@ -291,7 +294,7 @@ bool replay_recall(struct replay *r, const void *state, size_t size, void *resul
     p->entry = (struct memo_entry){
         .hash = hash, .size = bytes, .key = copy(r->word, bytes), .destroy = destroy_pass};
     p->sections = r->sections;
-    replay_totals(r, &p->from);
+    replay_totals(r, &p->sum);
     r->notes = r->loops = 0;
     r->recording = true;
     return false;
@@ -303,15 +306,18 @@ void replay_learn(struct replay *r, const void *result, size_t n)
     if (!r->recording)
         return;
     r->recording = false;
-    if (!at_rest(r) || !replay_able(r))
+    const struct totals from = p->sum;
+    struct totals to;
+    replay_totals(r, &to);
+    if (!at_rest(r) || !replay_able(r) || !replay_sums(r, &from, &to, 1, &nothing, &p->sum))
         return;
-    replay_totals(r, &p->to);
+    p->begin = from.now;
     for (int i = 0; i < r->m->n_devices; i++) {
         const struct agent *a = replay_agent(r, i);
         p->rest[i] = (struct rest){
-            .worked = p->to.completed[i] > p->from.completed[i],
-            .ago = p->to.now - a->ended,
-            .warm = a->warm - p->to.now,
+            .worked = p->sum.completed[i] > 0,
+            .ago = to.now - a->ended,
+            .warm = a->warm - to.now,
         };
     }
     p->core = r->control->core;
