@@ -21,7 +21,9 @@ struct cli_campaign_options {
 struct cli_campaign {
     struct space *space;
     struct cli_factory factory;
-    struct model *model;
+    struct cli_factory others[METRICS_MAX_MACHINES - 1], hardware; // machines[1..]; the host
+    const struct machine_factory *factories[METRICS_MAX_MACHINES]; // of the space, in its order
+    struct model *model, *hardware_model;                          // the latter with weights
     int32_t *prompt;
     struct arena arena;
     struct campaign c;

@@ -35,6 +35,10 @@ struct evaluate_context {
 // the case: the first point that passes ends the search. Real machines are not measured here.
 int evaluate_check(const struct evaluate_context *c, struct err *e);
 
+// The part of it that is to be asked before weights are generated for the host: whether its memory
+// holds model and cache. Weights and tokens may be missing.
+int evaluate_check_memory(const struct evaluate_context *c, struct err *e);
+
 struct evaluator;
 struct evaluator *evaluator_create(const struct evaluate_context *c);
 // Always gives metrics: a point that cannot be planned or run is infeasible, with the reason.

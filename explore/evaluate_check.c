@@ -118,43 +118,65 @@ static int check_points(struct check *k, struct err *e)
     return n < MOST ? refuse(k, n, e) : 0;
 }
 
-// A machine that is measured takes long to profile: only whether the model fits is asked.
-static int check_real(const struct evaluate_context *c, int machine, const char *key, struct err *e)
+// --- the host, which takes long to profile: only whether the model fits is asked
+
+// The machine of a space that is measured, and the key that asks for it; 0: all are simulated.
+static const char *measured(const struct space *s, int *machine)
 {
-    const struct machine_factory *f = evaluate_factory(c, machine);
-    const struct space *s = c->space;
-    const struct model *m = evaluate_model(c, machine);
-    struct err local;
+    *machine = HARDWARE;
+    if (!strcmp(s->machine, "host"))
+        return "machine";
+    return s->kind[s->n_levels - 1] == LEVEL_HARDWARE ? "levels" : NULL;
+}
+
+static double cache_bytes(const struct space *s, const struct model_shape *m)
+{
+    double rows = 0;
+    for (int i = 0; i < s->n_requests; i++) {
+        double n = s->request[i].n_prompt + s->request[i].n_gen;
+        rows = n > rows ? n : rows;
+    }
+    return rows * 2 * m->n_head_kv * m->d_head * m->n_layer * 4;
+}
+
+int evaluate_check_memory(const struct evaluate_context *c, struct err *e)
+{
     struct machine *host = NULL;
+    struct err local;
+    int machine;
+    const char *key = measured(c->space, &machine);
     e = e ? e : &local;
     *e = (struct err){0};
+    if (!key)
+        return 0;
+    const struct machine_factory *f = evaluate_factory(c, machine);
+    const struct model *m = evaluate_model(c, machine);
     if (!f)
         return err_set(e, ERR_UNSUPPORTED, "level hardware needs the host machine");
-    if (f->open(f, NULL, 0, &host, e) < 0) {
-        space_locate(s, key, e);
-        return e->code;
-    }
-    double weights = (double)model_weight_bytes(m), rows = 0, memory = (double)host->memory;
-    bool values = host->values;
-    host->ops->close(host);
-    for (int i = 0; i < s->n_requests; i++)
-        rows = s->request[i].n_prompt + s->request[i].n_gen > rows
-                   ? s->request[i].n_prompt + s->request[i].n_gen
-                   : rows;
-    double cache = rows * 2 * m->shape.n_head_kv * m->shape.d_head * m->shape.n_layer * 4;
-    if (memory > 0 && weights + cache > memory)
+    if (f->open(f, NULL, 0, &host, e) >= 0) {
+        double weights = (double)model_weight_bytes(m), cache = cache_bytes(c->space, &m->shape);
+        double memory = (double)host->memory;
+        host->ops->close(host);
+        if (!(memory > 0) || weights + cache <= memory)
+            return 0;
         err_set(e, ERR_UNSUPPORTED,
-                "%s does not fit the host: weights of %.2f GB and a cache of %.2f GB, %.2f GB of "
-                "memory",
+                "%s does not fit the host: weights of %.2f GB and a cache of %.2f GB, memory of "
+                "%.2f GB",
                 m->shape.name, weights / 1e9, cache / 1e9, memory / 1e9);
-    else if (values && !c->prompt)
-        err_set(e, ERR_UNSUPPORTED, "the host computes, and there are no tokens to compute with");
-    else if (values && !m->has_data)
-        err_set(e, ERR_UNSUPPORTED, "the host computes, and %s has no weights", m->shape.name);
-    else
-        return 0;
-    space_locate(s, key, e);
+    }
+    space_locate(c->space, key, e);
     return e->code;
+}
+
+static int check_values(const struct evaluate_context *c, struct err *e)
+{
+    int machine;
+    const char *key = measured(c->space, &machine);
+    const struct model *m = evaluate_model(c, machine);
+    if (!key || (c->prompt && m->has_data))
+        return 0;
+    return err_set(e, ERR_USAGE, "the host computes: it needs %s",
+                   m->has_data ? "prompt tokens" : "a model with weights");
 }
 
 static int check_machines(const struct evaluate_context *c, struct err *e)
@@ -163,11 +185,8 @@ static int check_machines(const struct evaluate_context *c, struct err *e)
     for (int i = 0; i < s->n_machines; i++)
         if (space_check_machine(s, evaluate_factory(c, i), e) < 0)
             return e ? e->code : ERR_CONFIG;
-    if (!strcmp(s->machine, "host"))
-        return check_real(c, 0, "machine", e);
-    if (s->kind[s->n_levels - 1] == LEVEL_HARDWARE)
-        return check_real(c, HARDWARE, "levels", e);
-    return 0;
+    int rc = evaluate_check_memory(c, e);
+    return rc < 0 ? rc : check_values(c, e);
 }
 
 int evaluate_check(const struct evaluate_context *c, struct err *e)

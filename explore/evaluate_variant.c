@@ -13,8 +13,10 @@
 
 const struct machine_factory *evaluate_factory(const struct evaluate_context *c, int machine)
 {
+    if (machine == HARDWARE && strcmp(c->space->machine, "host"))
+        return c->hardware;
     if (machine == HARDWARE)
-        return c->hardware ? c->hardware : c->factory;
+        machine = 0;
     return c->factories ? c->factories[machine] : c->factory;
 }
 
@@ -41,6 +43,11 @@ static struct machine *open_machine(const struct evaluate_context *c, const stru
     const char *override[SPACE_MAX_SOC + 1];
     struct machine *m = NULL;
     int n = r->machine == HARDWARE ? 0 : g->n_overrides;
+    if (!f) {
+        err_set(e, ERR_UNSUPPORTED, "there is no machine %s here",
+                evaluate_machine_name(c, r->machine));
+        return NULL;
+    }
     for (int i = 0; i < n; i++)
         override[i] = g->override[i];
     if (more)

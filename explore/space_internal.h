@@ -63,9 +63,10 @@ int load_known(const struct loader *l, const struct conf_node *root, const char 
                enum metric m);
 int load_constraints(const struct loader *l, const struct conf_node *root);
 
-// Is an unknown key of group n an option of some policy or scheme? Then an error that says of
-// which.
-int load_misplaced(const struct loader *l, const struct conf_node *n, const char *key);
+// Is an unknown key of group n an option of some policy or scheme (first those of `kind`)? Then an
+// error that says of which.
+int load_misplaced(const struct loader *l, const struct conf_node *n, enum space_kind kind,
+                   const char *key);
 // The list of policies or of schemes: SPACE_POLICY or SPACE_SYNC.
 int load_plugs(const struct loader *l, const struct conf_node *root, enum space_kind kind);
 

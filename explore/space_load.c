@@ -197,7 +197,7 @@ static int check_top_keys(const struct loader *l, const struct conf_node *root)
         bool known = false;
         for (int i = 0; i < n && !known; i++)
             known = !strcmp(keys[k], names[i]);
-        if (!known && load_misplaced(l, root, keys[k]) < 0)
+        if (!known && load_misplaced(l, root, SPACE_POLICY, keys[k]) < 0)
             return -1;
     }
     return load_check_keys(l, root, "key", names, n);

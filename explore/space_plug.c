@@ -107,9 +107,11 @@ static bool is_listed(const struct conf_node *root, const struct side *side, con
     return false;
 }
 
-int load_misplaced(const struct loader *l, const struct conf_node *n, const char *key)
+int load_misplaced(const struct loader *l, const struct conf_node *n, enum space_kind kind,
+                   const char *key)
 {
-    const struct side *const sides[] = {&policies, &syncs};
+    bool policy = kind == SPACE_POLICY;
+    const struct side *const sides[] = {policy ? &policies : &syncs, policy ? &syncs : &policies};
     const struct conf_node *root = conf_root(l->s->conf);
     char text[300];
     for (int i = 0; i < 2; i++) {
@@ -156,7 +158,7 @@ static int read_plug(const struct loader *l, const struct conf_node *n, const st
     int n_keys = conf_keys(n, keys, MAX_KEYS);
     for (int k = 0; k < n_keys && k < MAX_KEYS; k++)
         if (strcmp(keys[k], "name") && !has_row(rows, n_rows, keys[k]) &&
-            load_misplaced(l, n, keys[k]) < 0)
+            load_misplaced(l, n, side->kind, keys[k]) < 0)
             return -1;
     if (load_check_keys(l, n, what, names, n_names) < 0)
         return -1;
