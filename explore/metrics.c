@@ -64,6 +64,11 @@ const char *metrics_status_name(enum metrics_status s)
     return name[s];
 }
 
+bool metrics_feasible(const struct metrics *m)
+{
+    return m->status == METRICS_OK && !(m->violation > 0);
+}
+
 void metrics_init(struct metrics *m, enum metrics_status status)
 {
     // The struct goes through pipes whole; no byte of it may be undefined.

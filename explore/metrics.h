@@ -92,6 +92,8 @@ struct metrics {
     double by_machine[METRICS_MAX_MACHINES][METRIC_COUNT];
 };
 
+// It ran and keeps the constraints.
+bool metrics_feasible(const struct metrics *m);
 void metrics_init(struct metrics *m, enum metrics_status status); // all unknown
 void metrics_from(struct metrics *m, const struct session_result *r);
 // The plan's own predictions in the place of what they predict: ttft_ms, tpot_ms, total_ms, rates.
