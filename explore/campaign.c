@@ -122,6 +122,7 @@ static int fill(struct loop *l, struct err *e)
     while (!stopping(l) && !c->reason && l->asked - l->told < l->window) {
         c->reason = stop_check(l->stop, l->asked, now() - l->begin);
         struct slot *s = slot(l, l->asked);
+        s->p = (struct search_point){.level = 0};
         if (c->reason || !l->q->search->ask(l->search, &s->p))
             break;
         s->done = s->cached = false;

@@ -43,19 +43,26 @@ static const char *const steps[STORE_SCHEMA] = {
 
 // --- errors
 
+static int fail_io(struct store *s, struct err *e, const char *what, int rc)
+{
+    int os = sqlite3_system_errno(s->db);
+    const char *why = rc == SQLITE_FULL || os == ENOSPC ? "the disk is full"
+                      : os                              ? strerror(os)
+                                                        : "input/output error (is the disk full?)";
+    return err_at(
+        e, ERR_IO, s->path, 0, NULL,
+        "%s: %s; what was stored before is safe: make room and run the same command again", what,
+        why);
+}
+
 int store_fail(struct store *s, struct err *e, const char *what)
 {
-    int rc = sqlite3_extended_errcode(s->db), os = sqlite3_system_errno(s->db);
+    int rc = sqlite3_errcode(s->db) & 0xff, os = sqlite3_system_errno(s->db);
     const char *why = sqlite3_errmsg(s->db);
-    switch (rc & 0xff) {
+    switch (rc) {
     case SQLITE_FULL:
-        return err_at(e, ERR_IO, s->path, 0, NULL,
-                      "%s: the disk is full; what was stored before is safe: make room and run the "
-                      "same command again",
-                      what);
     case SQLITE_IOERR:
-        return err_at(e, ERR_IO, s->path, 0, NULL, "%s: %s (%s); what was stored before is safe",
-                      what, why, os ? strerror(os) : "input/output error");
+        return fail_io(s, e, what, rc);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return err_at(e, ERR_IO, s->path, 0, NULL,
