@@ -146,6 +146,26 @@ static void find_stopped(struct store *s, const struct store_campaign *c, char *
     sqlite3_finalize(q);
 }
 
+// Objectives may be metrics that this program does not know: their text travels as it is.
+static int copy_objectives(struct store *to, int64_t mine, struct store *from, int64_t theirs,
+                           struct err *e)
+{
+    int rc = 0;
+    sqlite3_stmt *q = store_prepare(from, "SELECT objectives FROM campaign WHERE id = ?", e);
+    sqlite3_stmt *set = store_prepare(to, "UPDATE campaign SET objectives = ? WHERE id = ?", e);
+    sqlite3_bind_int64(q, 1, theirs);
+    if (!q || !set || sqlite3_step(q) != SQLITE_ROW) {
+        rc = store_fail(from, e, "cannot read");
+    } else {
+        sqlite3_bind_value(set, 1, sqlite3_column_value(q, 0));
+        sqlite3_bind_int64(set, 2, mine);
+        rc = store_step(to, set, "cannot write a campaign", e);
+    }
+    sqlite3_finalize(q);
+    sqlite3_finalize(set);
+    return rc;
+}
+
 static int merge_asks(struct store *to, int64_t mine, struct store *from, int64_t theirs,
                       struct err *e)
 {
@@ -202,6 +222,8 @@ static int merge_campaigns(struct store *to, struct store *from, struct err *e)
         if (rc >= 0)
             rc = store_campaign_end(to, c[i].id,
                                     strcmp(c[i].stopped, stopped) > 0 ? c[i].stopped : stopped, e);
+        if (rc >= 0)
+            rc = copy_objectives(to, c[i].id, from, theirs, e);
         if (rc >= 0)
             rc = merge_asks(to, c[i].id, from, theirs, e);
         if (rc >= 0)

@@ -409,6 +409,11 @@ int store_open(const char *path, enum store_mode mode, struct store **out, struc
 
 // --- transactions
 
+void store_patience(struct store *s, int ms)
+{
+    sqlite3_busy_timeout(s->db, ms);
+}
+
 int store_begin(struct store *s, struct err *e)
 {
     if (!s->write)
