@@ -92,16 +92,26 @@ static int copy_row(struct copy *c, struct err *e)
     return sqlite3_changes(c->to->db) > 0;
 }
 
+// A point that must be there: a damaged index may not find it.
+static int get(struct store *s, uint64_t key, struct arena *a, struct campaign_row *out,
+               struct err *e)
+{
+    int rc = store_find(s, key, a, out, e);
+    if (rc == 0)
+        return err_at(e, ERR_FORMAT, s->path, 0, NULL, "the store is damaged: a point is missing");
+    return rc;
+}
+
 // Both have the key.
 static int settle(struct store *to, struct store *from, uint64_t key, struct err *e)
 {
     struct arena a;
     struct campaign_row mine, theirs;
     arena_init(&a);
-    int rc = store_find(to, key, &a, &mine, e);
+    int rc = get(to, key, &a, &mine, e);
     if (rc >= 0)
-        rc = store_find(from, key, &a, &theirs, e);
-    if (rc > 0 &&
+        rc = get(from, key, &a, &theirs, e);
+    if (rc >= 0 &&
         (theirs.m.status != mine.m.status ? theirs.m.status < mine.m.status
                                           : store_row_digest(&theirs) < store_row_digest(&mine)))
         rc = store_replace(to, &theirs, e);
@@ -268,7 +278,7 @@ static int digest_points(struct store *s, uint64_t *d, struct err *e)
     arena_init(&a);
     while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
         struct arena_mark mark = arena_mark(&a);
-        if (store_find(s, (uint64_t)sqlite3_column_int64(q, 0), &a, &r, e) < 0)
+        if (get(s, (uint64_t)sqlite3_column_int64(q, 0), &a, &r, e) < 0)
             break;
         *d = digest_u64(*d, store_row_digest(&r));
         arena_rewind(&a, mark);
