@@ -108,9 +108,12 @@ static int find_metric(const struct rule *r, const char *name)
         names[i] = metric_rows[i].name;
     names[METRIC_COUNT] = "quality unchanged";
     const char *near = err_nearest(name, names, METRIC_COUNT + 1);
-    snprintf(why, sizeof why, "unknown metric \"%.40s\"%s%s%s", name,
-             near ? "; did you mean \"" : "",
-             near ? near : "; expected METRIC <= VALUE, or \"quality unchanged", "\"");
+    if (near)
+        snprintf(why, sizeof why, "unknown metric \"%.40s\"; did you mean \"%s\"?", name, near);
+    else
+        snprintf(why, sizeof why,
+                 "unknown metric \"%.40s\"; expected METRIC <= VALUE, or \"quality unchanged\"",
+                 name);
     return refuse(r, why);
 }
 
