@@ -163,7 +163,7 @@ static const struct {
     {TOP "policies = ({name = \"hetero_tensor\";\nprats = 4;});\n" SYNC, 3,
      "option of policy hetero_tensor \"prats\"; did you mean \"parts\"?"},
     {TOP "policies = ({name = \"gpu_only\";\nparts = 4;});\n" SYNC, 3,
-     "it is one of policy hetero_tensor, which the space does not list"},
+     "it is one of policy hetero_tensor, hybrid, weight_centric, which the space does not list"},
     {TOP "policies = ({name = \"gpu_only\";\nparts = 4;}, {name = \"hetero_tensor\";});\n" SYNC, 3,
      "it is one of policy hetero_tensor, in whose group it belongs"},
     {TOP POLICY SYNC "parts = [4, 8];\n", 4, "which the space does not list"},
