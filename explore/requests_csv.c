@@ -146,7 +146,7 @@ int trace_read(FILE *f, const char *name, const char *prompt, const char *gen, s
                struct err *e)
 {
     struct reader r = {.n = 0};
-    struct err local;
+    struct err local = {0};
     char *title[2] = {NULL, NULL};
     int column[2] = {-1, -1};
     *out = (struct trace){0};

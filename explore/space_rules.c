@@ -202,6 +202,9 @@ static int read_constraint(const struct rule *r)
         if (read_limit(r, at) < 0)
             return -1;
     }
+    bool decode = c->metric == METRIC_TPOT || c->metric == METRIC_DECODE_RATE;
+    if (decode && r->l->s->n_gen < 2)
+        return refuse(r, "the decode rate needs at least 2 generated tokens");
     if (check_limit(r) < 0 || load_known(r->l, r->root, "constraints", c->metric) < 0)
         return -1;
     return check_others(r);

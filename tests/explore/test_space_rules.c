@@ -311,6 +311,7 @@ static const struct {
          "\"fps_prefill >= 1\"];",
      3, "more than 8"},
     {SOC "levels = \"estimate\"; constraints = \"energy_j <= 3\";", 3, "level estimate"},
+    {SOC "gen = 1; constraints = \"tpot_ms <= 3\";", 3, "at least 2 generated"},
     {SOC "constrants = \"energy_j <= 3\";", 3, "did you mean \"constraints\"?"},
 };
 
