@@ -94,7 +94,7 @@ static int refuse(const struct check *k, int points, struct err *e)
 {
     static const char *const key[FAILURES] = {"machine", "syncs", "policies", "constraints"};
     const char *at = "policies";
-    struct err local;
+    struct err local = {0};
     e = e ? e : &local;
     for (int f = 0; f < FAILURES; f++)
         at = k->failed[f] == points ? key[f] : at;
@@ -142,7 +142,7 @@ static double cache_bytes(const struct space *s, const struct model_shape *m)
 int evaluate_check_memory(const struct evaluate_context *c, struct err *e)
 {
     struct machine *host = NULL;
-    struct err local;
+    struct err local = {0};
     int machine;
     const char *key = measured(c->space, &machine);
     e = e ? e : &local;

@@ -5,7 +5,7 @@
 //     2023-11-16 18:17:03.97,4808,10
 //
 // Any table with a header, a column of prompt lengths and one of output lengths in tokens, whole
-// numbers from 1. Commas, semicolons or tabs; quoted fields; other columns are not looked at.
+// numbers from 1; other columns are not looked at (base/csv.h).
 //
 // Evaluating a configuration on every request of a trace would repeat nearly the same simulation
 // thousands of times, so the trace is cut into groups of requests that are alike, and of each group
@@ -30,7 +30,7 @@ struct trace {
 
 // Reads a trace; `prompt` and `gen` name its columns, NULL: found by the usual names. A header
 // without them, or with several that could be meant, and a line that is malformed are errors with
-// their place. `name` stands in for the file.
+// their place. `name` stands in for the file, which is closed.
 int trace_read(FILE *f, const char *name, const char *prompt, const char *gen, struct trace *out,
                struct err *e);
 void trace_fini(struct trace *t);

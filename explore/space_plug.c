@@ -83,16 +83,18 @@ static bool has_row(const struct conf_row *rows, size_t n, const char *name)
     return false;
 }
 
-// The first plug-in of the kind that has an option of this name, or NULL.
-static const char *option_owner(enum space_kind kind, const char *option)
+// Name of plug-in i of a kind if it has an option of this name, else "" ; NULL past the last one.
+static const char *option_owner(enum space_kind kind, size_t i, const char *option)
 {
-    for (size_t i = 0; kind == SPACE_POLICY && i < policy_registry_count; i++)
-        if (has_row(policy_registry[i]->rows, policy_registry[i]->n_rows, option))
-            return policy_registry[i]->name;
-    for (size_t i = 0; kind == SPACE_SYNC && i < sync_registry_count; i++)
-        if (has_row(sync_registry[i]->rows, sync_registry[i]->n_rows, option))
-            return sync_registry[i]->name;
-    return NULL;
+    if (i >= (kind == SPACE_POLICY ? policy_registry_count : sync_registry_count))
+        return NULL;
+    if (kind == SPACE_POLICY)
+        return has_row(policy_registry[i]->rows, policy_registry[i]->n_rows, option)
+                   ? policy_registry[i]->name
+                   : "";
+    return has_row(sync_registry[i]->rows, sync_registry[i]->n_rows, option)
+               ? sync_registry[i]->name
+               : "";
 }
 
 // Does the space list this policy or scheme?
@@ -113,15 +115,28 @@ int load_misplaced(const struct loader *l, const struct conf_node *n, enum space
     bool policy = kind == SPACE_POLICY;
     const struct side *const sides[] = {policy ? &policies : &syncs, policy ? &syncs : &policies};
     const struct conf_node *root = conf_root(l->s->conf);
-    char text[300];
     for (int i = 0; i < 2; i++) {
-        const char *owner = option_owner(sides[i]->kind, key);
-        if (!owner)
+        char text[300], owners[160] = "";
+        const char *owner, *listed = NULL;
+        for (size_t o = 0; (owner = option_owner(sides[i]->kind, o, key)); o++) {
+            size_t used = strlen(owners);
+            if (!*owner)
+                continue;
+            snprintf(owners + used, sizeof owners - used, "%s%s", used ? ", " : "", owner);
+            listed = !listed && is_listed(root, sides[i], owner) ? owner : listed;
+        }
+        if (!*owners)
             continue;
-        bool listed = is_listed(root, sides[i], owner);
-        snprintf(text, sizeof text, "unknown option here; it is one of %s %.60s, %s",
-                 sides[i]->what, owner,
-                 listed ? "in whose group it belongs" : "which the space does not list");
+        if (listed)
+            snprintf(text, sizeof text,
+                     "unknown option here; it is one of %s %.60s, in whose group "
+                     "it belongs",
+                     sides[i]->what, listed);
+        else
+            snprintf(text, sizeof text,
+                     "unknown option here; it is one of %s %s, which the space "
+                     "does not list",
+                     sides[i]->what, owners);
         return load_fail(l, n, key, key, text);
     }
     return 0;

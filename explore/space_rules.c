@@ -108,9 +108,12 @@ static int find_metric(const struct rule *r, const char *name)
         names[i] = metric_rows[i].name;
     names[METRIC_COUNT] = "quality unchanged";
     const char *near = err_nearest(name, names, METRIC_COUNT + 1);
-    snprintf(why, sizeof why, "unknown metric \"%.40s\"%s%s%s", name,
-             near ? "; did you mean \"" : "",
-             near ? near : "; expected METRIC <= VALUE, or \"quality unchanged", "\"");
+    if (near)
+        snprintf(why, sizeof why, "unknown metric \"%.40s\"; did you mean \"%s\"?", name, near);
+    else
+        snprintf(why, sizeof why,
+                 "unknown metric \"%.40s\"; expected METRIC <= VALUE, or \"quality unchanged\"",
+                 name);
     return refuse(r, why);
 }
 
@@ -199,6 +202,9 @@ static int read_constraint(const struct rule *r)
         if (read_limit(r, at) < 0)
             return -1;
     }
+    bool decode = c->metric == METRIC_TPOT || c->metric == METRIC_DECODE_RATE;
+    if (decode && r->l->s->n_gen < 2)
+        return refuse(r, "the decode rate needs at least 2 generated tokens");
     if (check_limit(r) < 0 || load_known(r->l, r->root, "constraints", c->metric) < 0)
         return -1;
     return check_others(r);

@@ -72,7 +72,7 @@ static int count_values(const struct loader *l, const struct conf_node *range, c
 // To 12 digits: 0.1 + 0.2 is 0.3 to whoever wrote the range.
 static double rounded(double v)
 {
-    double scale = v ? pow(10, 12 - ceil(log10(fabs(v)))) : 1;
+    double scale = v != 0 ? pow(10, 12 - ceil(log10(fabs(v)))) : 1;
     double r = round(v * scale) / scale;
     return isfinite(r) ? r : v;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "explore/space_internal.h"
 
 static int check_machine(const struct loader *l, const struct conf_node *root, const char *key,
@@ -48,9 +49,15 @@ int load_machines(const struct loader *l, const struct conf_node *root, const st
 
 // --- a trace
 
+// A regular file: what is read once (a pipe) or never ends (a device) is no trace of a space, which
+// has to be the same when it is opened again.
 static FILE *try_open(const char *path)
 {
-    return fopen(path, "r");
+    struct stat s;
+    if (stat(path, &s) < 0)
+        return NULL;
+    errno = EINVAL;
+    return S_ISREG(s.st_mode) ? fopen(path, "r") : NULL;
 }
 
 // Beside the file that names it, else from the working directory.
@@ -87,7 +94,6 @@ static int read_trace(const struct loader *l, const struct conf_node *root,
     }
     int rc = trace_read(f, s->trace, *t->trace_prompt ? t->trace_prompt : NULL,
                         *t->trace_gen ? t->trace_gen : NULL, &trace, l->e);
-    fclose(f);
     if (rc < 0)
         return rc;
     s->traced = (struct trace_summary){0};
