@@ -31,7 +31,7 @@ compile() {
     clang $cflags $(isa "$1") -c "$1" -o "$2"
 }
 
-# Of explore, the readers of profiles, spaces and traces.
+# Of explore, the readers of profiles, spaces, traces and stores.
 # Registries come without their plug-ins except those whose names and options are in files.
 for r in engine/encoding:encoding:encoding_ policies/partition:policy_ops:policy_ \
     policies/sync:sync_ops:sync_; do
@@ -42,7 +42,7 @@ done
 rm -f $out/gen/registry.c
 rm -f $out/obj/list
 for src in base/*.c sim/*.c engine/*.c engine/encoding/*.c explore/characterise_csv.c \
-    explore/requests*.c explore/space*.c explore/metrics.c policies/partition/*.c policies/sync/*.c \
+    explore/requests*.c explore/space*.c explore/metrics.c explore/store*.c policies/partition/*.c policies/sync/*.c \
     $out/gen/registry_*.c; do
     [ -f "$src" ] || continue
     obj=$out/obj/$(echo "$src" | tr / _ | sed 's/c$/o/')
