@@ -143,6 +143,7 @@ build/pagmo_hypervolume: tests/explore/pagmo_hypervolume.cc
 # Nightly: everything that takes long.
 test-long: build/pagmo_hypervolume
 	@$(MAKE) --no-print-directory test
+	@PARTITA=$(EXE) PARTITA_KILLS=50 sh tests/run.sh $(B)/tests/explore/test_resume $(B)/tests/cli/test_explore
 	@$(MAKE) --no-print-directory digests
 	@$(MAKE) --no-print-directory config=asan test
 	@$(MAKE) --no-print-directory config=tsan test-threads

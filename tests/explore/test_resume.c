@@ -378,7 +378,7 @@ static void test_hung_and_crashed(void)
         const char *path = fresh(hang ? "hung.db" : "crashed.db");
         struct formula f = {1, 1, -2, 0, hang, evaluated}; // hetero_tensor:parts=8
         struct campaign c;
-        struct campaign_request q = {.space = s, .jobs = 2, .timeout_s = 0.2, .context = &f};
+        struct campaign_request q = {.space = s, .jobs = 2, .timeout_s = 0.5, .context = &f};
         *evaluated = 0;
         if (!run_ok(path, "exhaustive", q, &c))
             continue;
@@ -389,7 +389,7 @@ static void test_hung_and_crashed(void)
             bool bad = strstr(c.row[i].policy, "parts=8") != NULL;
             CHECK_INT(c.row[i].m.status, !bad ? METRICS_OK : hang ? METRICS_HUNG : METRICS_CRASHED);
             if (bad)
-                CHECK_HAS(c.row[i].m.reason, hang ? "limit of 0.2 s" : "Killed");
+                CHECK_HAS(c.row[i].m.reason, hang ? "limit of 0.5 s" : "Killed");
         }
         campaign_fini(&c);
         int before = *evaluated;
