@@ -232,6 +232,19 @@ static int write_csv(const struct cli_campaign *x, const char *path, struct err 
     return rc;
 }
 
+// Whether the table can be written, before an hour of work.
+static int try_csv(const char *path, struct err *e)
+{
+    bool there = access(path, F_OK) == 0;
+    FILE *f = fopen(path, "a");
+    if (!f)
+        return err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
+    fclose(f);
+    if (!there)
+        unlink(path);
+    return 0;
+}
+
 // What the store keeps of the campaign, and how points are recognised.
 static int open_store(const struct cli_campaign_options *o, struct cli_campaign *x,
                       const struct evaluate_context *c, struct campaign_request *q, struct err *e)
@@ -248,34 +261,34 @@ static int open_store(const struct cli_campaign_options *o, struct cli_campaign 
 }
 
 static int explore(const struct cli_campaign_options *o, struct cli_campaign *x,
-                   struct campaign_request *q, struct err *e)
+                   struct campaign_request q, struct err *e)
 {
     struct shown shown = {.space = x->space};
     const struct evaluate_context c = context(x, o->common);
-    q->space = x->space;
-    q->context = &c;
+    q.space = x->space;
+    q.context = &c;
     for (int i = 0; i < o->n_targets; i++)
-        if (read_target(x->space, o->target[i], &q->rules, e) < 0)
+        if (read_target(x->space, o->target[i], &q.rules, e) < 0)
             return e->code;
-    q->jobs = q->jobs ? q->jobs : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    q->jobs = q->jobs > CAMPAIGN_MAX_JOBS ? CAMPAIGN_MAX_JOBS : q->jobs;
+    q.jobs = q.jobs ? q.jobs : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    q.jobs = q.jobs > CAMPAIGN_MAX_JOBS ? CAMPAIGN_MAX_JOBS : q.jobs;
     if (!x->factory.soc || x->hardware_model)
-        q->jobs = 1; // measurements beside each other would disturb each other
+        q.jobs = 1; // measurements beside each other would disturb each other
     bool visible = cli_show_progress(o->common);
     if (visible) {
-        q->progress = show;
-        q->user = &shown;
+        q.progress = show;
+        q.user = &shown;
     }
-    if (open_store(o, x, &c, q, e) < 0)
+    if ((o->csv && try_csv(o->csv, e) < 0) || open_store(o, x, &c, &q, e) < 0)
         return e->code;
     cli_catch_stop();
-    int rc = campaign_run(q, &x->c, e);
+    int rc = campaign_run(&q, &x->c, e);
     if (visible)
         fprintf(stderr, "\r\033[K");
     struct err late = {0};
-    if (q->store && store_close(q->store, rc < 0 ? &late : e) < 0 && rc >= 0)
+    if (q.store && store_close(q.store, rc < 0 ? &late : e) < 0 && rc >= 0)
         rc = e->code;
-    identity_destroy(q->identity);
+    identity_destroy(q.identity);
     if (rc >= 0 && o->csv)
         rc = write_csv(x, o->csv, e);
     return rc;
@@ -293,7 +306,7 @@ int cli_campaign_run(const struct cli_campaign_options *o, struct cli_campaign *
     *x = (struct cli_campaign){0};
     arena_init(&x->arena);
     if (search_parse(o->search, &x->arena, &q.search, &q.search_options, e) < 0 ||
-        prepare(o, x, e) < 0 || explore(o, x, &q, e) < 0) {
+        prepare(o, x, e) < 0 || explore(o, x, q, e) < 0) {
         cli_campaign_close(x);
         return e->code;
     }

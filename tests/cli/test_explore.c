@@ -185,6 +185,8 @@ static void test_errors(void)
     fails(5, "make the folder first", "explore tiny -o no/such/folder.db");
     fails(2, "--timeout wants a number of seconds", "explore tiny --timeout soon");
     fails(2, "--seconds wants a number of seconds", "explore tiny --seconds 0");
+    fails(5, "no/such/t.csv: cannot write", "explore tiny -o late.db --csv no/such/t.csv");
+    CHECK(access(in_tmp("late.db"), F_OK) < 0); // said before anything ran
     fails(2, "which stores?", "merge one.db");
     fails(5, "nowhere.db", "merge new.db nowhere.db");
     CHECK(access(in_tmp("new.db"), F_OK) < 0); // nothing half-done
