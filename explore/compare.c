@@ -117,9 +117,12 @@ static void compare_values(struct compare *c, const double tolerance[METRIC_COUN
 }
 
 static void compare_rows(struct compare *c, const double tolerance[METRIC_COUNT],
-                         const struct metrics *a, const struct metrics *b, struct compare_point *p)
+                         const struct campaign_row *x, const struct campaign_row *y,
+                         struct compare_point *p)
 {
+    const struct metrics *a = &x->m, *b = &y->m;
     c->both++;
+    c->configs += x->config && y->config && x->config != y->config;
     if (a->status != b->status) {
         p->status = true;
         p->change = (double)INFINITY;
@@ -180,7 +183,7 @@ static void match(struct compare *c, const struct compare_side *a, const struct 
         p->a = d <= 0 ? ia[i++] : -1;
         p->b = d >= 0 ? ib[j++] : -1;
         if (d == 0)
-            compare_rows(c, tolerance, &a->row[p->a].m, &b->row[p->b].m, p);
+            compare_rows(c, tolerance, &a->row[p->a], &b->row[p->b], p);
         c->only_a += d < 0;
         c->only_b += d > 0;
         c->better += p->verdict == COMPARE_BETTER;

@@ -64,6 +64,7 @@ struct compare {
     struct compare_point *point;
     int64_t both, only_a, only_b;
     int64_t better, worse, moved; // points by verdict
+    int64_t configs;              // points in both whose options or machine resolve differently
     int64_t plans, digests;       // points in both whose plans (sessions) differ
     struct compare_metric metric[METRIC_COUNT];
     int n_objectives; // those of b that a has too
