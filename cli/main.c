@@ -14,6 +14,7 @@ const struct command commands[] = {
     {"validate", "run the best found configurations for real, beside their prediction",
      cmd_validate},
     {"diff", "what is different between two stores: metrics, plans, front", cmd_diff},
+    {"merge", "several stores into one, each point once", cmd_merge},
     {"profile", "characterise a machine; --cost: the cost table of a model", cmd_profile},
     {"repro", "a publication's experiments: prediction beside published value", cmd_repro},
     {"fit", "calibrate a simulated SoC with published rows or a profile", cmd_fit},
