@@ -94,8 +94,9 @@ static int give_values(struct cli_campaign *x, const struct common *c, struct er
 static int prepare(const struct cli_campaign_options *o, struct cli_campaign *x, struct err *e)
 {
     char path[512];
-    if (cli_find_config("space", o->space, path, sizeof path, e) < 0 ||
-        space_open(path, &x->space, e) < 0)
+    if (o->text ? space_open_text(o->space, o->text, &x->space, e) < 0
+                : cli_find_config("space", o->space, path, sizeof path, e) < 0 ||
+                      space_open(path, &x->space, e) < 0)
         return e->code;
     if (cli_factory_open(x->space->machine, o->common, false, &x->factory, e) < 0) {
         space_locate(x->space, "machine", e);
@@ -201,12 +202,12 @@ static int write_csv(const struct cli_campaign *x, const char *path, struct err 
 static int open_store(const struct cli_campaign_options *o, struct cli_campaign *x,
                       const struct evaluate_context *c, struct campaign_request *q, struct err *e)
 {
-    if (!o->out)
+    if (!o->out && !o->run)
         return 0;
-    if (store_open(o->out, STORE_WRITE, &q->store, e) < 0)
+    if (o->out && store_open(o->out, STORE_WRITE, &q->store, e) < 0)
         return e->code;
     q->identity = identity_create(c);
-    q->text = file_text(x->space->path, &x->arena);
+    q->text = o->text ? o->text : file_text(x->space->path, &x->arena);
     q->model = x->model->shape.name;
     q->retry = o->retry;
     return 0;
@@ -238,7 +239,7 @@ static int explore(const struct cli_campaign_options *o, struct cli_campaign *x,
     if (open_store(o, x, &c, q, e) < 0)
         return e->code;
     cli_catch_stop();
-    int rc = campaign_run(q, &x->c, e);
+    int rc = o->run ? o->run(o->user, q, &x->c, e) : campaign_run(q, &x->c, e);
     if (visible)
         fprintf(stderr, "\r\033[K");
     struct err late = {0};
@@ -257,6 +258,7 @@ int cli_campaign_run(const struct cli_campaign_options *o, struct cli_campaign *
                                  .rules = o->rules,
                                  .jobs = o->jobs,
                                  .timeout_s = o->timeout_s,
+                                 .window = o->window,
                                  .worker = &evaluate_worker,
                                  .stop = &cli_stop};
     *x = (struct cli_campaign){0};

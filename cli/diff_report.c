@@ -115,6 +115,8 @@ const char *diff_change(double change, char buf[32])
 {
     if (isnan(change))
         return strcpy(buf, "one side only");
+    if (change == 0)
+        return strcpy(buf, "=");
     if (isinf(change))
         return strcpy(buf, change > 0 ? "up from 0" : "down from 0");
     snprintf(buf, 32, fabs(change) < 10 ? "%+.2f %%" : "%+.0f %%", change * 100);

@@ -3,8 +3,8 @@
 #ifndef CLI_SLURM_H
 #define CLI_SLURM_H
 
+#include "cli/explore.h"
 #include "explore/remote.h"
-#include "cli/cli.h"
 
 struct slurm_options {
     bool on;       // --slurm
@@ -14,10 +14,20 @@ struct slurm_options {
     const char *partition;
     const char *args[16]; // --sbatch: handed to sbatch as they are
     int n_args;
+    const char *ask;    // --ask: the file that gets the points which are not known
+    const char *points; // --points: the file whose points are evaluated
+    int shard, shards;  // --shard: part 0 <= shard < shards of them
+    const struct cli_campaign_options *x;
 };
 extern const struct argp slurm_argp;
 extern const struct argp_child slurm_children[];
 void slurm_init(struct slurm_options *o);
+
+// Makes the campaign run elsewhere, or only a part of it, as the options say.
+int slurm_prepare(struct slurm_options *o, struct cli_campaign_options *x, struct err *e);
+// Is what ran a part, with nothing to rank? Then this reports it and gives the exit code.
+bool slurm_is_part(const struct slurm_options *o, const struct cli_campaign *x);
+int slurm_part_report(const struct slurm_options *o, const struct cli_campaign *x);
 
 // The scheduler. `command`: words of the command that evaluates a task's points, to which
 // "--points FILE --shard I/N -o STORE" are added.

@@ -67,7 +67,7 @@ struct remote_request {
     struct campaign_request campaign;
     const struct remote_scheduler *scheduler;
     const char *folder; // for files of points and tasks' stores; exists
-    int tasks;          // of a round, at most (>= 1)
+    int tasks;          // of a round, at most (>= 1); lost points may get more
     int64_t chunk;      // points of a task, at most; 0: as many as the tasks need
     int first;          // number of the first round, so that names of files are new
     int tries;          // a point that was lost with its task so often has crashed (>= 1)
