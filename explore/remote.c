@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "explore/store.h"
 
@@ -88,8 +87,25 @@ static void remove_store(const char *path)
     }
 }
 
+// Opened as a writer first: that brings a store which was being written when its task died back
+// into order, and fails where the task still lives.
+static int recover(const char *path, struct err *e)
+{
+    struct store *s;
+    int rc = store_open(path, STORE_WRITE, &s, e);
+    return rc < 0 ? rc : store_close(s, e);
+}
+
+static void note(const struct coordinator *c, const char *name, const struct err *why)
+{
+    char text[800], buf[600];
+    snprintf(text, sizeof text, "%.100s is left out: %s", name, err_text(why, buf, sizeof buf));
+    c->q->scheduler->note(c->q->scheduler->user, text);
+}
+
 // Takes everything that tasks left. A shard that cannot be read (its machine went down while it was
-// written) is dropped: its points are asked again.
+// written) is dropped, one that is still being written stays for later: their points are asked
+// again.
 static int merge_shards(struct coordinator *c, struct err *e)
 {
     struct dirent *d;
@@ -98,20 +114,16 @@ static int merge_shards(struct coordinator *c, struct err *e)
     if (!dir)
         return err_at(e, ERR_IO, c->q->folder, 0, NULL, "%s", strerror(errno));
     while (rc == 0 && (d = readdir(dir))) {
-        char path[1024], text[1400], why_text[400];
+        char path[1024];
         struct err why = {0};
         if (!is_shard(d->d_name))
             continue;
         snprintf(path, sizeof path, "%s/%s", c->q->folder, d->d_name);
-        struct stat st; // an empty file: its task was lost before it wrote anything
-        if (!(stat(path, &st) == 0 && st.st_size == 0) && store_merge(c->store, path, &why) < 0) {
-            snprintf(text, sizeof text, "%s is left out: %s", d->d_name,
-                     err_text(&why, why_text, sizeof why_text));
-            c->q->scheduler->note(c->q->scheduler->user, text);
-        }
+        if (recover(path, &why) < 0 || store_merge(c->store, path, &why) < 0)
+            note(c, d->d_name, &why);
         // Only what is safe in the main store may go.
         rc = store_commit(c->store, e);
-        if (rc == 0)
+        if (rc == 0 && why.code != ERR_IO)
             remove_store(path);
     }
     closedir(dir);
