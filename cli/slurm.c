@@ -35,6 +35,7 @@ struct slurm {
     char job[64]; // the array's number, "": none
     bool quiet;
     int failures; // of squeue, in a row
+    double pause; // seconds until squeue is asked again: little at first
     int first;    // round
 };
 
@@ -198,6 +199,7 @@ static int submit(void *user, const struct remote_round *r, struct err *e)
     ran_command_free(&ran);
     keep_job(s);
     s->failures = 0;
+    s->pause = 0.1;
     if (rc == 0 && !s->quiet)
         fprintf(stderr, "round %d: %lld points, job %s with %d tasks\n", r->number,
                 (long long)r->points, s->job, r->tasks);
@@ -281,7 +283,8 @@ static int wait_round(void *user, const struct remote_round *r, struct err *e)
         }
         goto ended;
     }
-    sleep_s(r->tasks == done + 1 ? 0.5 : s->o->poll_s);
+    sleep_s(s->pause);
+    s->pause = s->pause * 1.5 < s->o->poll_s ? s->pause * 1.5 : s->o->poll_s;
     (void)e;
     return 1;
 ended:

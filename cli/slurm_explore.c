@@ -32,7 +32,7 @@ static const struct argp_option options[] = {
      "an option for sbatch, such as --sbatch=--time=30; may be repeated", 0},
     {"tries", KEY_TRIES, "N", 0,
      "a point that was lost with its task so often has crashed (default 3)", 0},
-    {"poll", KEY_POLL, "SECONDS", 0, "ask Slurm so often (default 2)", 0},
+    {"poll", KEY_POLL, "SECONDS", 0, "ask Slurm so often at last (default 5)", 0},
     {"ask", KEY_ASK, "FILE", 0, "evaluate nothing; write the points to evaluate next into a file",
      0},
     {"points", KEY_POINTS, "FILE", 0, "evaluate the points of such a file into the store of -o", 0},
@@ -106,7 +106,7 @@ const struct argp_child slurm_children[] = {{&slurm_argp, 0, "On a cluster:", 0}
 
 void slurm_init(struct slurm_options *o)
 {
-    *o = (struct slurm_options){.tasks = 16, .tries = 3, .poll_s = 2};
+    *o = (struct slurm_options){.tasks = 16, .tries = 3, .poll_s = 5};
 }
 
 // --- in place of the campaign's own run

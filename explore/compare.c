@@ -21,7 +21,7 @@ int compare_direction(enum metric m)
 
 const char *compare_verdict_name(enum compare_verdict v)
 {
-    static const char *const name[] = {"same", "better", "moved", "worse"};
+    static const char *const name[] = {"same", "moved", "better", "worse"};
     return name[v];
 }
 

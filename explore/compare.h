@@ -27,7 +27,7 @@ struct compare_side {
     const struct campaign_row *row; // [n], no two of the same words
 };
 
-enum compare_verdict { COMPARE_SAME, COMPARE_BETTER, COMPARE_MOVED, COMPARE_WORSE };
+enum compare_verdict { COMPARE_SAME, COMPARE_MOVED, COMPARE_BETTER, COMPARE_WORSE };
 // MOVED: where neither direction is better (a prediction).
 
 struct compare_move {
