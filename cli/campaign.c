@@ -134,8 +134,11 @@ static struct evaluate_context context(const struct cli_campaign *x, const struc
 static int prepare(const struct cli_campaign_options *o, struct cli_campaign *x, struct err *e)
 {
     char path[512];
-    if (cli_find_config("space", o->space, path, sizeof path, e) < 0 ||
-        space_open(path, &x->space, e) < 0 || open_factories(x, o->common, e) < 0)
+    if (o->text ? space_open_text(o->space, o->text, &x->space, e) < 0
+                : cli_find_config("space", o->space, path, sizeof path, e) < 0 ||
+                      space_open(path, &x->space, e) < 0)
+        return e->code;
+    if (open_factories(x, o->common, e) < 0)
         return e->code;
     const char *model = o->model ? o->model : x->space->model;
     if (cli_model_open(model, &x->model, e) < 0) {
@@ -249,12 +252,12 @@ static int try_csv(const char *path, struct err *e)
 static int open_store(const struct cli_campaign_options *o, struct cli_campaign *x,
                       const struct evaluate_context *c, struct campaign_request *q, struct err *e)
 {
-    if (!o->out)
+    if (!o->out && !o->run)
         return 0;
-    if (store_open(o->out, STORE_WRITE, &q->store, e) < 0)
+    if (o->out && store_open(o->out, STORE_WRITE, &q->store, e) < 0)
         return e->code;
     q->identity = identity_create(c);
-    q->text = file_text(x->space->path, &x->arena);
+    q->text = o->text ? o->text : file_text(x->space->path, &x->arena);
     q->model = x->model->shape.name;
     q->retry = o->retry;
     return 0;
@@ -282,7 +285,7 @@ static int explore(const struct cli_campaign_options *o, struct cli_campaign *x,
     if ((o->csv && try_csv(o->csv, e) < 0) || open_store(o, x, &c, &q, e) < 0)
         return e->code;
     cli_catch_stop();
-    int rc = campaign_run(&q, &x->c, e);
+    int rc = o->run ? o->run(o->user, &q, &x->c, e) : campaign_run(&q, &x->c, e);
     if (visible)
         fprintf(stderr, "\r\033[K");
     struct err late = {0};
@@ -301,6 +304,7 @@ int cli_campaign_run(const struct cli_campaign_options *o, struct cli_campaign *
                                  .rules = o->rules,
                                  .jobs = o->jobs,
                                  .timeout_s = o->timeout_s,
+                                 .window = o->window,
                                  .worker = &evaluate_worker,
                                  .stop = &cli_stop};
     *x = (struct cli_campaign){0};

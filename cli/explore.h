@@ -17,6 +17,11 @@ struct cli_campaign_options {
     int jobs;                                  // 0: one per core
     double timeout_s;                          // 0: none
     bool retry;
+    int window;       // between ask and tell; 0: the usual one
+    const char *text; // the space itself; then `space` is only its name. NULL: a file
+    // In place of campaign_run; NULL: that.
+    int (*run)(void *user, struct campaign_request *q, struct campaign *out, struct err *e);
+    void *user;
     const char *out;             // the store; NULL: none
     const char *csv;             // table; NULL: none
     const char *model;           // NULL: the space's

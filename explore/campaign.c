@@ -40,7 +40,7 @@ struct loop {
     struct search *search;
     struct stop *stop;
     struct workers *workers;
-    int64_t asked, given, told, room, total;
+    int64_t asked, given, told, room, missing_room, total;
     int window;
     struct slot *ring;
     int64_t best;    // row with the least first objective, -1: none
@@ -135,8 +135,48 @@ static int fill(struct loop *l, struct err *e)
     return 0;
 }
 
+static void add_missing(struct loop *l, const struct slot *s)
+{
+    struct campaign *c = l->out;
+    if (c->n_missing == l->missing_room) {
+        l->missing_room = l->missing_room ? l->missing_room * 2 : 256;
+        c->missing = realloc(c->missing, (size_t)l->missing_room * sizeof *c->missing);
+        if (!c->missing)
+            abort();
+    }
+    c->missing[c->n_missing++] = (struct campaign_missing){s->p, s->r};
+}
+
+// With ask_only: what the window waits for, and beyond the window what will be asked whatever the
+// answers are.
+static int collect(struct loop *l, struct err *e)
+{
+    const struct campaign_request *q = l->q;
+    const bool free = !q->search->adaptive && !q->rules.patience && !q->rules.n_targets;
+    struct slot s = {.twin = -1};
+    for (int64_t i = l->told; i < l->asked; i++)
+        if (!slot(l, i)->done && slot(l, i)->twin < 0)
+            add_missing(l, slot(l, i));
+    if (!l->out->n_missing || !free)
+        return 0;
+    for (int64_t i = l->asked; !stopping(l) && !stop_check(l->stop, i, now() - l->begin); i++) {
+        if (!q->search->ask(l->search, &s.p))
+            break;
+        s.twin = -1;
+        s.done = false;
+        identify(l, &s);
+        if (recall(l, &s, e) < 0)
+            return e->code;
+        if (!s.done && s.twin < 0)
+            add_missing(l, &s);
+    }
+    return 0;
+}
+
 static int give(struct loop *l, struct err *e)
 {
+    if (l->q->ask_only)
+        return 0;
     for (; l->given < l->asked; l->given++) {
         const struct slot *s = slot(l, l->given);
         if (s->done || s->twin >= 0)
@@ -223,7 +263,7 @@ static int tell(struct loop *l, struct err *e)
     if (o.ok && last && !(o.violation > 0) &&
         (l->best < 0 || first_objective(l, c->count - 1) < first_objective(l, l->best)))
         l->best = c->count - 1;
-    if (l->q->store && store_ask(l->q->store, c->id, c->count - 1, r, e) < 0)
+    if (l->q->store && !l->q->points_only && store_ask(l->q->store, c->id, c->count - 1, r, e) < 0)
         return e->code;
     l->waiting++;
     return 0;
@@ -265,7 +305,7 @@ static int loop(struct loop *l, struct err *e)
                 return e->code;
             continue;
         }
-        if (l->told == l->given)
+        if (l->told == l->given || l->q->ask_only)
             break; // stopped, and nothing is running
         int64_t id;
         struct metrics m;
@@ -273,6 +313,8 @@ static int loop(struct loop *l, struct err *e)
         if (rc < 0 || (rc > 0 && answer(l, id, &m, e) < 0))
             return e->code;
     }
+    if (l->q->ask_only && collect(l, e) < 0)
+        return e->code;
     return commit(l, e);
 }
 
@@ -303,7 +345,7 @@ static int begin(struct loop *l, struct err *e)
     const struct campaign_request *q = l->q;
     const struct space *s = q->space;
     struct arena *a = &l->out->arena;
-    if (!q->store)
+    if (!q->store || q->points_only)
         return 0;
     struct store_campaign c = {
         .name = s->name ? s->name : "",
@@ -340,7 +382,9 @@ static int finish(struct loop *l, struct err *e)
         c->reason = STOP_DONE;
     c->stopped = stop_text(c->reason);
     c->seconds = now() - l->begin;
-    if (!l->q->store)
+    if (c->n_missing && !c->interrupted)
+        c->stopped = "";
+    if (!l->q->store || l->q->points_only)
         return 0;
     int rc = store_campaign_end(l->q->store, c->id, c->stopped, e);
     return rc < 0 ? rc : store_commit(l->q->store, e);
@@ -393,6 +437,7 @@ int campaign_run(const struct campaign_request *q, struct campaign *out, struct 
 void campaign_fini(struct campaign *c)
 {
     free(c->row);
+    free(c->missing);
     arena_fini(&c->arena);
     *c = (struct campaign){0};
 }
