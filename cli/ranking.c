@@ -6,7 +6,7 @@
 #include <string.h>
 #include "base/digest.h"
 
-enum { MAX_COLUMNS = 8, MAX_REASONS = 6 };
+enum { MAX_COLUMNS = 3 + SEARCH_MAX_OBJECTIVES, MAX_REASONS = 6 };
 
 // The columns that a newcomer wants to see, then objectives that are not among them.
 static int columns(const struct ranking *r, enum metric *column)
@@ -211,12 +211,29 @@ static void print_reasons(FILE *f, const struct campaign_row *row, int n)
         fprintf(f, "Could not run (%d, such as %s): %s\n", count[k], row[first[k]].label,
                 row[first[k]].m.reason);
     if (more)
-        fprintf(f, "Could not run (%d more): see the CSV file\n", more);
+        fprintf(f, "Could not run (%d more): see the store\n", more);
 }
 
 static int shown(const struct ranking *r, int top)
 {
     return top > 0 && top < r->n_ok ? top : r->n_ok;
+}
+
+// What the points were evaluated on: model, requests, machines.
+static void print_work(FILE *f, const struct cli_campaign *x)
+{
+    const struct space *s = x->space;
+    if (s->trace)
+        fprintf(f, "%s, %lld requests of %s as %d, on ", x->model->shape.name,
+                (long long)s->traced.n, s->trace, s->n_requests);
+    else
+        fprintf(f, "%s, %d prompt tokens + %d generated, on ", x->model->shape.name, s->n_prompt,
+                s->n_gen);
+    for (int i = 0; i < s->n_machines; i++)
+        fprintf(f, "%s%s", i ? ", " : "", s->machines[i]);
+    if (s->n_machines > 1)
+        fprintf(f, " (%s)", s->aggregate == AGGREGATE_WORST ? "worst" : "geometric mean");
+    fputc('\n', f);
 }
 
 void cli_ranking_print(FILE *f, const struct cli_campaign *x, const struct ranking *r, int top,
@@ -225,23 +242,29 @@ void cli_ranking_print(FILE *f, const struct cli_campaign *x, const struct ranki
     const struct campaign *c = &x->c;
     char hex[17];
     top = shown(r, top);
-    fprintf(f, "%s, %d prompt tokens + %d generated, on %s\n", x->model->shape.name,
-            x->space->n_prompt, x->space->n_gen, x->space->machine);
-    fprintf(f, "%lld of %lld points evaluated, %d ran", (long long)c->count,
-            (long long)space_count(x->space), r->n_ok);
+    print_work(f, x);
+    fprintf(f, "%lld of %lld points evaluated", (long long)c->count,
+            (long long)space_count(x->space));
+    if (c->cached)
+        fprintf(f, " (%lld before, see the store)", (long long)c->cached);
+    fprintf(f, ", %d ran", r->n_ok + r->n_violating);
+    if (r->n_violating)
+        fprintf(f, " (%d outside the constraints, left out)", r->n_violating);
     if (c->infeasible)
         fprintf(f, ", %lld infeasible", (long long)c->infeasible);
     if (c->crashed)
         fprintf(f, ", %lld crashed", (long long)c->crashed);
+    if (c->hung)
+        fprintf(f, ", %lld hung", (long long)c->hung);
     fprintf(f, ", in %.1f s; %s\n\n", c->seconds, c->stopped ? c->stopped : "");
     if (top) {
-        print_table(f, c->row, r, top);
+        print_table(f, x->row, r, top);
         if (top < r->n_ok)
             fprintf(f, "       .. and %d more\n", r->n_ok - top);
         fprintf(f, "\n");
-        print_sentences(f, c->row, r);
+        print_sentences(f, x->row, r);
     }
-    print_reasons(f, c->row, (int)c->count);
+    print_reasons(f, x->row, x->n_rows);
     if (path)
         fprintf(f, "All points: %s\n", path);
     fprintf(f, "Digest: %s\n", digest_text(c->digest, hex));
@@ -252,7 +275,7 @@ void cli_ranking_print(FILE *f, const struct cli_campaign *x, const struct ranki
 static void row_json(struct json *j, const char *key, const struct cli_campaign *x,
                      const struct ranking *r, int index, int rank)
 {
-    const struct campaign_row *q = &x->c.row[index];
+    const struct campaign_row *q = &x->row[index];
     char hex[17];
     json_object_begin(j, key);
     json_i64(j, "rank", rank);
@@ -295,12 +318,17 @@ void cli_ranking_json(FILE *f, const struct cli_campaign *x, const struct rankin
     json_i64(&j, "points", c->count);
     json_i64(&j, "space_points", space_count(x->space));
     json_i64(&j, "feasible", r->n_ok);
+    json_i64(&j, "violating", r->n_violating);
     json_i64(&j, "infeasible", c->infeasible);
     json_i64(&j, "crashed", c->crashed);
+    json_i64(&j, "hung", c->hung);
+    json_i64(&j, "cached", c->cached);
+    json_i64(&j, "campaign", c->id);
     json_str(&j, "stopped", c->stopped);
     json_bool(&j, "interrupted", c->interrupted);
     json_f64(&j, "seconds", c->seconds);
-    json_str(&j, "csv", o->out);
+    json_str(&j, "store", o->out);
+    json_str(&j, "csv", o->csv);
     json_object_begin(&j, "best");
     if (r->n_ok)
         row_json(&j, "overall", x, r, r->order[0], 1);
@@ -314,8 +342,8 @@ void cli_ranking_json(FILE *f, const struct cli_campaign *x, const struct rankin
         row_json(&j, NULL, x, r, r->order[i], i + 1);
     json_array_end(&j);
     json_array_begin(&j, "not_run");
-    for (int64_t i = 0; i < c->count; i++) {
-        const struct campaign_row *q = &c->row[i];
+    for (int i = 0; i < x->n_rows; i++) {
+        const struct campaign_row *q = &x->row[i];
         if (q->m.status == METRICS_OK)
             continue;
         json_object_begin(&j, NULL);

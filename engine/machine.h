@@ -97,6 +97,9 @@ struct machine {
     const char *name; // "host", "soc:sd8gen3"
     bool repeatable;  // a virtual clock: equal runs take equal times, one measurement is enough
     bool values;      // devices compute numbers
+    // Simulated in more detail than policies know of: slow, and profiled on a twin of less detail
+    // (docs/adr/0005).
+    bool detailed;
     // Whoever measures sets it: from the next reset on nobody else uses the machine and it stays
     // cool. Real hardware cannot be told; there its owner has to see to it.
     bool quiet;
@@ -129,6 +132,10 @@ struct device *machine_find(const struct machine *m, const char *name); // or NU
 struct machine_factory {
     int (*open)(const struct machine_factory *f, const char *const *overrides, int n,
                 struct machine **out, struct err *e);
+    // Digest of the whole resolved configuration with the overrides: equal for equal machines,
+    // however they were written. NULL: nobody keeps results of these machines.
+    int (*digest)(const struct machine_factory *f, const char *const *overrides, int n,
+                  uint64_t *out, struct err *e);
     const char *spec; // "host", "soc:sd8gen3"
     const char *path; // configuration file, or NULL
     bool values;
