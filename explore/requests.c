@@ -8,8 +8,10 @@
 // Lengths are divided by their standard deviation in the trace; otherwise the prompts, ten times as
 // long, would decide alone.
 //
-// The representative is the member nearest to its group's mean. In squared distance this is the
-// medoid: the member from which the others are least far. It is a request that really occurred.
+// The representative is the member nearest to its group's mean: a request that really occurred, and
+// in squared distance the medoid, from which the others are least far. In a group of two both are
+// as near, and always taking the shorter would make the whole trace shorter; so the mean is first
+// moved by what the representatives of the groups before have left over, by rising prompt.
 //
 // The error: metrics that are linear in the lengths are off by the distance of the representatives
 // from the means (trace_summary has both), curved ones (attention) in proportion to the variance
@@ -115,16 +117,18 @@ static bool divide(struct trace *t, struct group *g, struct group *right, const 
     return true;
 }
 
+// carry: what representatives of the groups before have left over of the sums of lengths.
 static struct space_request medoid(const struct trace *t, const struct group *g,
-                                   const double *scale)
+                                   const double *scale, double *carry)
 {
+    double n = (double)(g->end - g->begin);
     const struct trace_request *best = NULL;
     double nearest = INFINITY;
     for (int64_t i = g->begin; i < g->end; i++) {
         const struct trace_request *r = &t->request[i];
         double distance = 0;
         for (int s = 0; s < 2; s++) {
-            double d = length(r, s) - g->mean[s];
+            double d = length(r, s) - g->mean[s] - carry[s] / n;
             distance += d * d * scale[s];
         }
         if (distance < nearest || (distance == nearest && by_prompt(r, best) < 0)) {
@@ -133,8 +137,9 @@ static struct space_request medoid(const struct trace *t, const struct group *g,
         }
     }
     assert(best); // a group has a member
-    return (struct space_request){best->n_prompt, best->n_gen,
-                                  (double)(g->end - g->begin) / (double)t->n};
+    for (int s = 0; s < 2; s++)
+        carry[s] += n * (g->mean[s] - length(best, s));
+    return (struct space_request){best->n_prompt, best->n_gen, n / (double)t->n};
 }
 
 static int by_lengths(const void *x, const void *y)
@@ -143,6 +148,14 @@ static int by_lengths(const void *x, const void *y)
     if (a->n_prompt != b->n_prompt)
         return a->n_prompt < b->n_prompt ? -1 : 1;
     return (a->n_gen > b->n_gen) - (a->n_gen < b->n_gen);
+}
+
+static int by_means(const void *x, const void *y)
+{
+    const struct group *a = x, *b = y;
+    if (a->mean[0] != b->mean[0])
+        return a->mean[0] < b->mean[0] ? -1 : 1;
+    return (a->mean[1] > b->mean[1]) - (a->mean[1] < b->mean[1]);
 }
 
 static int widest(const struct group *g, int n)
@@ -157,7 +170,7 @@ static int widest(const struct group *g, int n)
 int requests_choose(struct trace *t, int n, struct space_request *out, struct trace_summary *sum)
 {
     const double ones[2] = {1, 1};
-    double scale[2] = {0, 0}, total = 0, left = 0;
+    double scale[2] = {0, 0}, carry[2] = {0, 0}, total = 0, left = 0;
     struct group *g = calloc((size_t)n, sizeof *g);
     int count = 1;
     if (!g)
@@ -173,8 +186,9 @@ int requests_choose(struct trace *t, int n, struct space_request *out, struct tr
     total = g[0].square[0] + g[0].square[1];
     while (count < n && divide(t, &g[widest(g, count)], &g[count], scale))
         count++;
+    qsort(g, (size_t)count, sizeof *g, by_means);
     for (int i = 0; i < count; i++) {
-        out[i] = medoid(t, &g[i], scale);
+        out[i] = medoid(t, &g[i], scale, carry);
         sum->chosen_prompt += out[i].weight * out[i].n_prompt;
         sum->chosen_gen += out[i].weight * out[i].n_gen;
         left += g[i].square[0] + g[i].square[1];

@@ -239,8 +239,8 @@ static void test_published(void)
         CHECK_NEAR(s.gen, known[i].gen, 0.005);
         test_note("%s: %.1f + %.2f by 16 requests: %.1f + %.2f, unexplained %.3f", known[i].file,
                   s.prompt, s.gen, s.chosen_prompt, s.chosen_gen, s.unexplained);
-        CHECK_NEAR(s.chosen_prompt / s.prompt, 1, 0.02);
-        CHECK_NEAR(s.chosen_gen / s.gen, 1, 0.02);
+        CHECK_NEAR(s.chosen_prompt / s.prompt, 1, 0.005);
+        CHECK_NEAR(s.chosen_gen / s.gen, 1, 0.005);
         CHECK(s.unexplained < 0.1);
         trace_fini(&t);
     }
