@@ -12,6 +12,9 @@
 // The population begins small and grows with what was heard, a member for every four points: a
 // search of a hundred points cannot afford the parents that one of a thousand needs.
 //
+// Of points with the same outcome only the first becomes a member: where options do nothing, the
+// population would otherwise fill with copies of one configuration.
+//
 // Points are mixed and conditional: a child is built from the first parameter to the last, so that
 // only what applies to it is chosen. A parameter comes from either parent that has it; where
 // neither has (the policy has just mutated), from a member of the population that has it, else at
@@ -92,8 +95,26 @@ static struct search *open_nsga2(const struct search_space *space, const void *o
     return s;
 }
 
+// The same outcome as a member's: the options that differ do nothing there.
+static bool known_outcome(const struct search *s, int64_t i)
+{
+    const struct search_outcome *o = &s->m.outcome[i];
+    for (int k = 0; k < s->n; k++) {
+        const struct search_outcome *m = &s->m.outcome[s->member[k]];
+        bool same =
+            o->ok && m->ok && !(m->violation < o->violation) && !(m->violation > o->violation);
+        for (int j = 0; j < s->m.space.n_objectives && same; j++)
+            same = m->objective[j] == o->objective[j];
+        if (same)
+            return true;
+    }
+    return false;
+}
+
 static void hear(struct search *s, int64_t i)
 {
+    if (known_outcome(s, i))
+        return;
     s->member[s->n++] = i;
     util_sort(&s->m, s->member, s->n);
     int64_t most = s->m.heard / GROW;

@@ -133,8 +133,11 @@ static void test_real_space(void)
 
     double share = median_share("nsga2", all.n / 10), random = median_share("random", all.n / 10);
     test_note("%d points; nsga2 %.4f of the hypervolume, random %.4f", all.n, share, random);
-    CHECK(share >= 0.99);
-    CHECK(random < share);
+    CHECK(share >= 0.97); // the larger the space, the more: 99.9 % of 8000 points
+    CHECK(random < share - 0.02);
+    double more = median_share("nsga2", all.n / 5);
+    test_note("with a fifth %.4f", more);
+    CHECK(more >= 0.99);
     for (int j = 0; j < all.k; j++) {
         char spec[64];
         snprintf(spec, sizeof spec, "bayes:objective=%s", place[j]);
