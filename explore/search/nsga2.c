@@ -33,7 +33,7 @@ struct options {
 static const struct conf_row rows[] = {
     {.name = "population",
      .type = CONF_INT,
-     .fallback = "60",
+     .fallback = "40",
      .min = 4,
      .max = 10000,
      .doc = "the most points that may be parents: reached after four times as many",

@@ -229,9 +229,9 @@ static const struct {
     double
         pagmo; // hypervolume of the whole front by PaGMO 2.18.0, of its points within the reference
 } benchmark[] = {
-    {"ZDT1", zdt1, 30, GRID, 1, 0, 4000, 0.95, 0.84944659142664203},
-    {"ZDT2", zdt2, 30, GRID, 1, 0, 4000, 0.95, 0.51875000000000016},
-    {"ZDT3", zdt3, 30, GRID, 1, 0, 3000, 0.95, 1.0493668984428171},
+    {"ZDT1", zdt1, 30, GRID, 1, 0, 5000, 0.95, 0.84944659142664203},
+    {"ZDT2", zdt2, 30, GRID, 1, 0, 5000, 0.95, 0.51875000000000016},
+    {"ZDT3", zdt3, 30, GRID, 1, 0, 5000, 0.95, 1.0493668984428171},
     {"ZDT4", zdt4, 10, GRID4, 1, GRID4 / 2, 4000, 0.95, 0.86337096567353122},
     {"ZDT6", zdt6, 10, GRID, 1, 0, 3000, 0.95, 0.20865579969762527},
     {"DTLZ1", dtlz1, 7, GRID, 2, GRID / 2, 5000, 0.95, 0.14283203125000007},
