@@ -48,7 +48,9 @@ struct util_merit util_merit(const struct util_memory *m, int64_t i, int objecti
         a.value = o->violation;
     else if (a.class == 0)
         a.value = objective == UTIL_SCORE ? score(m, o) : o->objective[objective];
-    return isnan(a.value) ? (struct util_merit){.class = 2} : a;
+    if (isnan(a.value))
+        a = (struct util_merit){.class = 2};
+    return a;
 }
 
 bool util_better(struct util_merit a, struct util_merit b)
