@@ -370,5 +370,34 @@ static void test_levels(void)
     }
 }
 
+static void half_blind(const struct problem *b, const struct search_point *p,
+                       struct search_outcome *o)
+{
+    estimated(b, p, o);
+    if (p->level == 0)
+        o->objective[1] = (double)NAN;
+}
+
+// The lowest level does not know the second objective; its best points are found all the same.
+static void test_blind_level(void)
+{
+    struct problem b = configuration_problem(2);
+    b.view.n_levels = 3;
+    for (int i = 1; i < SCHEME; i++)
+        b.view.n_choices[i] = i % 3 ? 3 : 2;
+    b.view.n_choices[SCHEME + 1] = b.view.n_choices[SCHEME + 2] = 3;
+    b.evaluate = estimated;
+    struct trial whole = search_problem(&b, "exhaustive", 0, 64, 6048);
+    double best[2] = {least(&b, &whole, whole.n, 0), least(&b, &whole, whole.n, 1)};
+    trial_fini(&whole);
+    b.evaluate = half_blind;
+    struct trial t = search_problem(&b, "halving", 1, 64, 3 * 6048);
+    double found[2] = {least(&b, &t, t.n, 0), least(&b, &t, t.n, 1)};
+    test_note("found %g %g, best %g %g", found[0], found[1], best[0], best[1]);
+    CHECK_NEAR(found[0], best[0], 0);
+    CHECK(found[1] <= best[1] * 1.02);
+    trial_fini(&t);
+}
+
 TESTS(explore_search_known, T(test_best_point), T(test_aims), T(test_benchmarks),
-      T(test_conditional_front), T(test_levels))
+      T(test_conditional_front), T(test_levels), T(test_blind_level))
