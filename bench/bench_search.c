@@ -3,7 +3,7 @@
 // then every searcher runs on the table with 11 seeds, as in a campaign: up to 64 points asked
 // ahead, one told, asked again. The table is kept in FILE when there is one, and read from it.
 //
-//     bench_search [-t FILE] [-o OBJECTIVES] [-m MODEL] [SPACE [SEARCHER ..]]
+//     bench_search [-t FILE] [-m MODEL] [SPACE [SEARCHER ..]]
 //
 // Prints medians over the seeds at 1, 2, 5 and 10 % of the evaluations: the share of the exhaustive
 // front's hypervolume (see explore/hypervolume.h for the reference point), and of each objective by
@@ -24,8 +24,8 @@ static const double mark[MARKS] = {0.01, 0.02, 0.05, 0.10};
 
 struct table {
     struct search_space view;
-    struct search_point *point; // in lexicographic order
-    struct search_outcome *outcome;
+    struct search_point *point;     // in lexicographic order
+    struct search_outcome *outcome; // [n_levels * n], level by level
     int n, k;
     double *value; // [n * k] of feasible points, NaN else
     double ref[SEARCH_MAX_OBJECTIVES], best[SEARCH_MAX_OBJECTIVES], whole;
@@ -64,9 +64,11 @@ static void evaluate(struct table *t, const struct space *s, const struct model 
     const struct machine_factory f = {.open = open_machine, .spec = s->machine};
     const struct evaluate_context c = {.space = s, .factory = &f, .model = model};
     struct evaluator *v = evaluator_create(&c);
-    for (int i = 0; i < t->n; i++) {
+    for (int i = 0; i < t->n * t->view.n_levels; i++) {
         struct metrics m;
-        evaluator_run(v, &t->point[i], &m);
+        struct search_point p = t->point[i % t->n];
+        p.level = i / t->n;
+        evaluator_run(v, &p, &m);
         t->outcome[i] = (struct search_outcome){m.status == METRICS_OK, m.violation, {0}};
         for (int j = 0; j < t->k; j++)
             t->outcome[i].objective[j] =
@@ -83,28 +85,30 @@ static void tabulate(struct table *t, const struct space *s, const struct model 
     t->k = s->n_objectives;
     int64_t room = space_count(s);
     t->point = calloc((size_t)room + 1, sizeof *t->point);
-    t->outcome = calloc((size_t)room + 1, sizeof *t->outcome);
+    t->outcome = calloc((size_t)room * (size_t)t->view.n_levels + 1, sizeof *t->outcome);
     t->value = calloc((size_t)room + 1, (size_t)t->k * sizeof *t->value);
     if (!t->point || !t->outcome || !t->value)
         abort();
     for (bool more = search_first(&t->view, &p); more; more = search_next(&t->view, &p))
         t->point[t->n++] = p;
+    const struct search_outcome *last = t->outcome + (size_t)(t->view.n_levels - 1) * (size_t)t->n;
+    size_t all = (size_t)t->view.n_levels * (size_t)t->n;
     FILE *in = file ? fopen(file, "rb") : NULL;
-    bool known = in && fread(t->outcome, sizeof *t->outcome, (size_t)t->n, in) == (size_t)t->n;
+    bool known = in && fread(t->outcome, sizeof *t->outcome, all, in) == all;
     if (in)
         fclose(in);
     if (!known) {
         evaluate(t, s, model);
         FILE *out = file ? fopen(file, "wb") : NULL;
-        if (out && fwrite(t->outcome, sizeof *t->outcome, (size_t)t->n, out) != (size_t)t->n)
+        if (out && fwrite(t->outcome, sizeof *t->outcome, all, out) != all)
             fprintf(stderr, "cannot write %s\n", file);
         if (out)
             fclose(out);
     }
     for (int i = 0; i < t->n; i++)
         for (int j = 0; j < t->k; j++) {
-            bool counts = t->outcome[i].ok && !(t->outcome[i].violation > 0);
-            t->value[i * t->k + j] = counts ? t->outcome[i].objective[j] : (double)NAN;
+            bool counts = last[i].ok && !(last[i].violation > 0);
+            t->value[i * t->k + j] = counts ? last[i].objective[j] : (double)NAN;
         }
     hypervolume_reference(t->value, t->n, t->k, t->ref);
     t->whole = hypervolume(t->value, t->n, t->k, t->ref);
@@ -116,6 +120,7 @@ static void tabulate(struct table *t, const struct space *s, const struct model 
 
 struct result {
     double share[MARKS], regret[MARKS][SEARCH_MAX_OBJECTIVES];
+    double last, below; // evaluations at the last level and below, as shares of all points
 };
 
 static void judge(const struct table *t, const double *v, int n, int m, struct result *out)
@@ -136,30 +141,30 @@ static bool search(const struct table *t, const struct search_ops *ops, const vo
         printf("  %s\n", e.msg);
         return false;
     }
-    int most = (int)ceil(mark[MARKS - 1] * t->n), asked = 0, told = 0, m = 0;
+    int most = (int)ceil(mark[MARKS - 1] * t->n), asked = 0, told = 0, counted = 0, m = 0;
     struct search_point ring[CAMPAIGN_WINDOW];
-    double *v = calloc((size_t)most + 1, (size_t)t->k * sizeof *v);
+    double *v = calloc((size_t)most + CAMPAIGN_WINDOW, (size_t)t->k * sizeof *v);
     if (!v)
         abort();
-    for (;;) {
-        while (asked < most && asked - told < CAMPAIGN_WINDOW &&
-               ops->ask(s, &ring[asked % CAMPAIGN_WINDOW]))
+    while (counted < most) {
+        while (asked - told < CAMPAIGN_WINDOW && ops->ask(s, &ring[asked % CAMPAIGN_WINDOW]))
             asked++;
         if (told == asked)
             break;
-        const struct search_point *p = &ring[told % CAMPAIGN_WINDOW];
-        struct search_point key = *p;
-        const struct search_point *at =
-            bsearch(&key, t->point, (size_t)t->n, sizeof key, by_choice);
+        const struct search_point *p = &ring[told++ % CAMPAIGN_WINDOW];
+        const struct search_point *at = bsearch(p, t->point, (size_t)t->n, sizeof *p, by_choice);
         ptrdiff_t i = at - t->point;
-        memcpy(v + told * t->k, t->value + i * t->k, (size_t)t->k * sizeof *v);
-        ops->tell(s, p, &t->outcome[i]);
-        told++;
-        while (m < MARKS && told == (int)ceil(mark[m] * t->n))
-            judge(t, v, told, m++, out);
+        ops->tell(s, p, &t->outcome[p->level * t->n + i]);
+        if (p->level < t->view.n_levels - 1)
+            continue;
+        memcpy(v + counted++ * t->k, t->value + i * t->k, (size_t)t->k * sizeof *v);
+        while (m < MARKS && counted == (int)ceil(mark[m] * t->n))
+            judge(t, v, counted, m++, out);
     }
+    out->last = (double)counted / t->n;
+    out->below = (double)(told - counted) / t->n;
     for (; m < MARKS; m++)
-        judge(t, v, told, m, out);
+        judge(t, v, counted, m, out);
     ops->close(s);
     free(v);
     return true;
@@ -171,11 +176,11 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(const double *first, size_t stride)
+static double median(const struct result *r, size_t offset)
 {
     double v[SEEDS];
     for (int i = 0; i < SEEDS; i++)
-        v[i] = *(const double *)((const char *)first + (size_t)i * stride);
+        memcpy(&v[i], (const char *)&r[i] + offset, sizeof v[i]);
     qsort(v, SEEDS, sizeof v[0], ascending);
     return v[SEEDS / 2];
 }
@@ -200,20 +205,27 @@ static int bench(const struct table *t, const struct space *s, const char *spec)
     if (ran) {
         printf("  %-34s", spec);
         for (int m = 0; m < MARKS; m++)
-            printf(" %6.2f", 100 * median(&r[0].share[m], sizeof r[0]));
+            printf(" %6.2f", 100 * median(r, offsetof(struct result, share[m])));
         for (int j = 0; j < s->n_objectives; j++) {
             printf("  |");
             for (int m = 0; m < MARKS; m++)
-                printf(" %5.1f", 100 * median(&r[0].regret[m][j], sizeof r[0]));
+                printf(" %5.1f", 100 * median(r, offsetof(struct result, regret[m][j])));
         }
+        if (t->view.n_levels > 1)
+            printf("  | last level %.2f %%, below %.1f %%",
+                   100 * median(r, offsetof(struct result, last)),
+                   100 * median(r, offsetof(struct result, below)));
         printf("\n");
     }
     arena_fini(&a);
     return 0;
 }
 
-static const char *const standard[] = {"random", "lhs",   "sobol", "coordinate",           "hill",
-                                       "anneal", "nsga2", "bayes", "bayes:objective=first"};
+// halving refuses a space of one level.
+static const char *const standard[] = {"random",     "lhs",   "sobol",
+                                       "coordinate", "hill",  "anneal",
+                                       "nsga2",      "bayes", "bayes:objective=first",
+                                       "halving"};
 
 int main(int argc, char **argv)
 {
@@ -245,7 +257,7 @@ int main(int argc, char **argv)
     tabulate(&t, s, model, file);
     int ran = 0;
     for (int i = 0; i < t.n; i++)
-        ran += t.outcome[i].ok && !(t.outcome[i].violation > 0);
+        ran += !isnan(t.value[i * t.k]);
     bool *front = calloc((size_t)t.n + 1, sizeof *front);
     int on_front = 0;
     if (!front)

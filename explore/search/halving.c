@@ -9,10 +9,14 @@
 // with the whole space estimated, and what later rounds find better is promoted too. As the number
 // of points doubles, the last level sees at most twice the share of one round.
 //
+// A level may not know an objective at all (a plan predicts times, no energy). For a front, every
+// other point is then promoted as it was dealt, evenly, so that a level that knows can judge.
+//
 // The best: by front and crowding distance, or by one objective; points that miss a constraint only
 // when there are too few that keep all, points that failed never.
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include "explore/search/util.h"
 
 struct options {
@@ -85,6 +89,38 @@ static int64_t quota(const struct search *s, int level)
     return (int64_t)ceil((double)s->at[0] * share - 1e-9);
 }
 
+// Some objective is known of none of the listed points: this level of detail does not estimate it.
+static bool blind(const struct search *s)
+{
+    for (int j = 0; j < s->m.space.n_objectives; j++) {
+        bool known = s->n == 0;
+        for (int64_t i = 0; i < s->n && !known; i++)
+            known = !isnan(s->m.outcome[s->list[i]].objective[j]);
+        if (!known)
+            return true;
+    }
+    return false;
+}
+
+// Mixes the sorted list with itself as it was dealt: one of each in turn, without repeats.
+static void mix(struct search *s, const int64_t *dealt)
+{
+    int64_t *sorted = calloc((size_t)s->n + 1, sizeof *sorted), n = 0, a = 0, b = 0;
+    bool *taken = calloc((size_t)s->m.heard + 1, sizeof *taken);
+    if (!sorted || !taken)
+        abort();
+    memcpy(sorted, s->list, (size_t)s->n * sizeof *sorted);
+    while (n < s->n) {
+        int64_t i = n % 2 ? dealt[b++] : sorted[a++];
+        while (taken[i])
+            i = n % 2 ? dealt[b++] : sorted[a++];
+        taken[i] = true;
+        s->list[n++] = i;
+    }
+    free(taken);
+    free(sorted);
+}
+
 // The best of the level below `stage`, as many as its quota; failures are left out.
 static void choose(struct search *s)
 {
@@ -96,7 +132,14 @@ static void choose(struct search *s)
     for (int64_t i = 0; i < s->m.heard; i++)
         if (util_point(&s->m, i).level == s->stage - 1 && s->m.outcome[i].ok)
             s->list[s->n++] = i;
+    int64_t *dealt = calloc((size_t)s->n + 1, sizeof *dealt);
+    if (!dealt)
+        abort();
+    memcpy(dealt, s->list, (size_t)s->n * sizeof *dealt);
     util_sort_aim(&s->m, s->list, (int)s->n, s->o.objective);
+    if (s->o.objective == UTIL_AIM_FRONT && blind(s))
+        mix(s, dealt);
+    free(dealt);
     int64_t most = quota(s, s->stage);
     s->n = s->n < most ? s->n : most;
 }

@@ -9,6 +9,12 @@
 // scheme in multi-objective genetic algorithms", 2009). That needs fewer evaluations, and few are
 // what a search by simulation can afford.
 //
+// The population begins small and grows with what was heard, a member for every four points: a
+// search of a hundred points cannot afford the parents that one of a thousand needs.
+//
+// Of points with the same outcome only the first becomes a member: where options do nothing, the
+// population would otherwise fill with copies of one configuration.
+//
 // Points are mixed and conditional: a child is built from the first parameter to the last, so that
 // only what applies to it is chosen. A parameter comes from either parent that has it; where
 // neither has (the policy has just mutated), from a member of the population that has it, else at
@@ -20,7 +26,7 @@
 #include "explore/search/util.h"
 
 struct options {
-    int64_t population, ahead;
+    int64_t population, starts, ahead;
     double crossover, mutation;
 };
 
@@ -30,8 +36,15 @@ static const struct conf_row rows[] = {
      .fallback = "40",
      .min = 4,
      .max = 10000,
-     .doc = "points that may become parents, and points dealt at the beginning",
+     .doc = "the most points that may be parents: reached after four times as many",
      .offset = offsetof(struct options, population)},
+    {.name = "starts",
+     .type = CONF_INT,
+     .fallback = "16",
+     .min = 2,
+     .max = 10000,
+     .doc = "points dealt evenly before the first child",
+     .offset = offsetof(struct options, starts)},
     {.name = "crossover",
      .type = CONF_REAL,
      .unit = UNIT_PERCENT,
@@ -50,14 +63,17 @@ static const struct conf_row rows[] = {
     UTIL_AHEAD_ROW(struct options, "8"),
 };
 
-enum { TRIES = 40 }; // children that may be known before a point is dealt instead
+enum {
+    TRIES = 40, // children that may be known before a point is dealt instead
+    GROW = 4,   // heard points per member, until the population is full
+};
 
 struct search {
     struct util_memory m;
     struct util_deck deck;
     struct options o;
     int64_t left;    // points still to be dealt
-    int64_t *member; // [population + 1] records, the best first
+    int64_t *member; // records, the best first
     int n;
 };
 
@@ -69,8 +85,9 @@ static struct search *open_nsga2(const struct search_space *space, const void *o
     if (!s)
         abort();
     s->o = *(const struct options *)options;
-    s->left = s->o.population;
-    s->member = calloc((size_t)s->o.population + 1, sizeof *s->member);
+    s->left = s->o.starts;
+    int64_t most = s->o.population > s->o.starts ? s->o.population : s->o.starts;
+    s->member = calloc((size_t)most + 1, sizeof *s->member);
     if (!s->member)
         abort();
     util_open(&s->m, space, seed, "search.nsga2");
@@ -78,11 +95,32 @@ static struct search *open_nsga2(const struct search_space *space, const void *o
     return s;
 }
 
+// The same outcome as a member's: the options that differ do nothing there.
+static bool known_outcome(const struct search *s, int64_t i)
+{
+    const struct search_outcome *o = &s->m.outcome[i];
+    for (int k = 0; k < s->n; k++) {
+        const struct search_outcome *m = &s->m.outcome[s->member[k]];
+        bool same =
+            o->ok && m->ok && !(m->violation < o->violation) && !(m->violation > o->violation);
+        for (int j = 0; j < s->m.space.n_objectives && same; j++)
+            same = m->objective[j] == o->objective[j];
+        if (same)
+            return true;
+    }
+    return false;
+}
+
 static void hear(struct search *s, int64_t i)
 {
+    if (known_outcome(s, i))
+        return;
     s->member[s->n++] = i;
     util_sort(&s->m, s->member, s->n);
-    if (s->n > s->o.population)
+    int64_t most = s->m.heard / GROW;
+    most = most > s->o.population ? s->o.population : most;
+    most = most < s->o.starts ? s->o.starts : most;
+    if (s->n > most)
         s->n--;
 }
 

@@ -152,7 +152,8 @@ int util_fronts(const struct util_memory *m, const int64_t *index, int n, int *r
 // neighbours, as a share of the front's range; infinite at the ends.
 void util_crowding(const struct util_memory *m, const int64_t *index, int n, const int *rank,
                    double *crowding);
-// Sorts records from best to worst: by front, then by falling crowding, then by index.
+// Sorts records from best to worst: by front, then by falling crowding; of equals (the ends of a
+// front) by the first objective, then by index.
 void util_sort(const struct util_memory *m, int64_t *index, int n);
 // The same for an aim: the front, or 1 + an objective: by merit, then by index.
 void util_sort_aim(const struct util_memory *m, int64_t *index, int n, int aim);

@@ -48,7 +48,9 @@ struct util_merit util_merit(const struct util_memory *m, int64_t i, int objecti
         a.value = o->violation;
     else if (a.class == 0)
         a.value = objective == UTIL_SCORE ? score(m, o) : o->objective[objective];
-    return isnan(a.value) ? (struct util_merit){.class = 2} : a;
+    if (isnan(a.value))
+        a = (struct util_merit){.class = 2};
+    return a;
 }
 
 bool util_better(struct util_merit a, struct util_merit b)
@@ -203,7 +205,7 @@ void util_crowding(const struct util_memory *m, const int64_t *index, int n, con
 
 struct place {
     int rank;
-    double crowding;
+    double crowding, first; // first: objective 0
     int64_t index;
 };
 
@@ -214,6 +216,8 @@ static int by_place(const void *x, const void *y)
         return a->rank - b->rank;
     if (a->crowding != b->crowding)
         return a->crowding > b->crowding ? -1 : 1;
+    if (a->first != b->first)
+        return a->first < b->first ? -1 : 1;
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
@@ -226,8 +230,11 @@ void util_sort(const struct util_memory *m, int64_t *index, int n)
         abort();
     util_fronts(m, index, n, rank);
     util_crowding(m, index, n, rank, crowding);
-    for (int i = 0; i < n; i++)
-        p[i] = (struct place){rank[i], crowding[i], index[i]};
+    for (int i = 0; i < n; i++) {
+        double first = m->outcome[index[i]].objective[0];
+        p[i] =
+            (struct place){rank[i], crowding[i], isnan(first) ? (double)INFINITY : first, index[i]};
+    }
     qsort(p, (size_t)n, sizeof *p, by_place);
     for (int i = 0; i < n; i++)
         index[i] = p[i].index;
