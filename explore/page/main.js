@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The summary, and the start of everything else.
+
+function card(o) {
+  const m = metrics.get(o.metric);
+  const than = [];
+  if (o.best < 0) return null;
+  const v = m.value[o.best];
+  if (o.gpu_only >= 0 && o.gpu_only !== o.best) {
+    const g = m.value[o.gpu_only], factor = cost(m, g) / cost(m, v);
+    than.push(el("div", { class: "than" }, `${digits(factor)} times as good as the best gpu_only (${withUnit(m, g)})`));
+  } else if (o.gpu_only === o.best) {
+    than.push(el("div", { class: "than" }, "gpu_only itself is best"));
+  }
+  if (known(o.optimum))
+    than.push(el("div", { class: "than" }, `${percent(Math.abs(cost(m, v) / cost(m, o.optimum) - 1))} from the exact optimum (${withUnit(m, o.optimum)})`));
+  return el("div", { class: "card" }, el("div", { class: "what" }, `${m.rate ? "Highest" : "Least"} ${m.title}`),
+    el("div", { class: "value" }, withUnit(m, v)), el("div", { class: "how" }, label(o.best)), than);
+}
+
+function summary() {
+  const c = D.campaign, n = D.counts;
+  byId("subtitle").textContent = `${plural(n.points, "point")} of space ${c.name}, workload ${c.workload} (prompt + generated tokens)`;
+  byId("cards").append(...objectives.map(card).filter(Boolean));
+  if (!n.ok) byId("cards").append(el("p", { class: "note" },
+    n.points ? "No point is feasible: there is nothing to rank. The table at the end says why for each." : "The campaign holds no point yet."));
+  facts(byId("facts"), [["Space", c.name], ["Model", c.model], ["Machine", c.machine], ["Workload", c.workload],
+    ["Objectives", objectives.map((o) => metrics.get(o.metric).title).join(", ")], ["Searcher", c.search],
+    ["Seed", c.seed], ["Code", c.code]]);
+  facts(byId("counts"), [["Points", n.points.toLocaleString("en")], ["Feasible", n.ok.toLocaleString("en")],
+    ["Constraint missed", n.violated ? String(n.violated) : ""], ["Infeasible", String(n.infeasible)],
+    ["Crashed", n.crashed ? String(n.crashed) : ""], ["Took too long", n.hung ? String(n.hung) : ""],
+    ["On the front", String(n.front)], ["Ended because", c.stopped || "it is still running, or was killed"]]);
+  if (c.text) byId("space-text").querySelector("pre").textContent = c.text;
+  else byId("space-text").remove();
+  if (!D.top.length) return byId("top").replaceWith();
+  byId("score-note").textContent = "By score: the geometric mean, over the objectives, of how many times worse than the best seen. 1 would be best in everything.";
+  const shown = objectives.map((o) => metrics.get(o.metric));
+  const extra = ["prefill_tok_s", "decode_tok_s", "memory_bytes"].filter((k) => metrics.has(k) && !shown.some((m) => m.name === k)).map((k) => metrics.get(k));
+  const g = objectives.length ? objectives[0].gpu_only : -1;
+  const columns = [...shown, ...extra];
+  byId("top").append(el("table", {},
+    el("thead", {}, el("tr", {}, el("th", { class: "number" }, "#"), el("th", {}, "Configuration"),
+      columns.map((m) => el("th", { class: "number" }, header(m))), el("th", { class: "number" }, "Score"))),
+    el("tbody", {}, D.top.map((i, k) => el("tr", {}, el("td", { class: "number" }, String(k + 1)),
+      el("td", { class: "config" }, el("button", { type: "button", onclick: () => showDetail(i, true) }, label(i))),
+      columns.map((m) => el("td", { class: "number" }, number(m, m.value[i]))),
+      el("td", { class: "number" }, known(P.score[i]) ? P.score[i].toFixed(3) : "–"))),
+    g >= 0 && !D.top.includes(g) ? el("tr", {}, el("td", {}, ""), el("td", { class: "config" }, `for comparison: ${label(g)}`),
+      columns.map((m) => el("td", { class: "number" }, number(m, m.value[g]))),
+      el("td", { class: "number" }, known(P.score[g]) ? P.score[g].toFixed(3) : "–")) : null)));
+}
+
+function navigation() {
+  for (const s of document.querySelectorAll("main > section"))
+    byId("nav").append(el("a", { href: `#${s.id}` }, s.querySelector("h2").textContent));
+  byId("footer").textContent = `Made by partita ${D.version}. Charts: Apache ECharts ${echarts.version} (Apache License 2.0).`;
+}
+
+summary();
+fronts();
+parallel();
+effects();
+plans();
+timeline();
+machines();
+validation();
+table();
+navigation();
+// For tests, and for whoever opens the console.
+window.partita = { D, filter, charts, ready: true };

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the files of the report share.
+#ifndef EXPLORE_REPORT_INTERNAL_H
+#define EXPLORE_REPORT_INTERNAL_H
+
+#include "base/json.h"
+#include "explore/report.h"
+
+// A number as the page needs it: seven digits, so that the page stays small.
+void report_number(struct json *j, const char *key, double v);
+void report_points(struct json *j, const struct report_view *v);
+void report_effects(struct json *j, const struct report_view *v);
+void report_runs(struct json *j, const struct report_view *v);
+void report_validation(struct json *j, const struct report_view *v);
+
+#endif
