@@ -14,7 +14,7 @@ O ?= 2
 tag ?=
 B := build/$(config)$(tag)
 
-PKGS := libconfig gsl jansson OpenCL
+PKGS := libconfig gsl jansson sqlite3 OpenCL
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
         -Wundef -Wformat=2 -Werror -Werror=date-time
 BASE := -std=c11 -D_GNU_SOURCE -DCL_TARGET_OPENCL_VERSION=300 -I. -I$(B)/gen $(WARN) -g \

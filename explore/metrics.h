@@ -76,6 +76,8 @@ uint64_t metrics_digest(uint64_t d, const struct metrics *m); // status, values,
 // An evaluated point in words: what campaign, store, ranking and report hand each other.
 struct campaign_row {
     uint64_t key;                    // identity of the evaluation, see explore/identity.h
+    uint64_t config;                 // digest of the resolved options and machine; 0: unknown
+    const char *code;                // version of the program that evaluated it
     const char *policy, *sync, *soc; // specs, as in space_config
     const char *level;               // of detail: "flow", ..; "" where the space has only one
     const char *label;               // all of it in one line

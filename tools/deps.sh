@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Installs the Debian packages that the named purposes need, and only those that are missing.
 #   tools/deps.sh build [test] [lint]
-build="gcc make libc6-dev pkg-config libconfig-dev libgsl-dev libjansson-dev ocl-icd-opencl-dev
+build="gcc make libc6-dev pkg-config libconfig-dev libgsl-dev libjansson-dev libsqlite3-dev ocl-icd-opencl-dev
        opencl-headers pocl-opencl-icd gnuplot-nox"
 test="libcunit1-dev valgrind"
 lint="clang clang-format cppcheck libclang-rt-14-dev"

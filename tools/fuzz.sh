@@ -8,7 +8,7 @@
 set -e
 out=build/fuzz
 san="-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined"
-pkgs="libconfig gsl jansson"
+pkgs="libconfig gsl jansson sqlite3"
 cflags="$1 -I$out/gen $san -fno-omit-frame-pointer $(pkg-config --cflags $pkgs)"
 mkdir -p $out/gen $out/obj $out/crashes
 command -v clang >/dev/null || { echo "fuzz: clang is not installed" >&2; exit 1; }

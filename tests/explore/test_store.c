@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The store: what goes in comes out, merging is a union, older files become current ones, and every
+// file that is no store says so.
+#include "explore/store.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/rng.h"
+#include "tests/harness.h"
+
+static const char *fresh(const char *name)
+{
+    static char path[8][600];
+    static int turn;
+    char *p = path[turn++ % 8];
+    snprintf(p, sizeof path[0], "%s/%s", test_tmpdir(), name);
+    unlink(p);
+    return p;
+}
+
+static struct store *open_as(const char *path, enum store_mode mode)
+{
+    struct store *s = NULL;
+    struct err e = {0};
+    return CHECK_OK(store_open(path, mode, &s, &e), &e) ? s : NULL;
+}
+
+static void close_ok(struct store *s)
+{
+    struct err e = {0};
+    CHECK_OK(store_close(s, &e), &e);
+}
+
+static uint64_t digest_of(const char *path)
+{
+    struct store *s = open_as(path, STORE_READ);
+    struct err e = {0};
+    uint64_t d = 0;
+    if (s) {
+        CHECK_OK(store_digest(s, &d, &e), &e);
+        close_ok(s);
+    }
+    return d;
+}
+
+// Row number i: metrics that no two rows share, some unknown.
+static struct campaign_row row(int i)
+{
+    static char policy[64][40];
+    snprintf(policy[i % 64], sizeof policy[0], "hetero:parts=%d", i);
+    struct campaign_row r = {.key = 0x9e3779b97f4a7c15u * (uint64_t)(i + 1),
+                             .config = 77u + (uint64_t)i,
+                             .code = "0123456789abcdef",
+                             .policy = policy[i % 64],
+                             .sync = "poll",
+                             .soc = i % 2 ? "dram.channels=4" : "",
+                             .level = "flow",
+                             .label = "it's a label, \"quoted\""};
+    metrics_init(&r.m, i % 5 == 4 ? METRICS_INFEASIBLE : METRICS_OK);
+    if (i % 5 == 4)
+        snprintf(r.m.reason, sizeof r.m.reason, "graph of %d rows: no", i);
+    r.m.value[METRIC_TTFT] = 100.0 / 3 + i;
+    r.m.value[METRIC_ENERGY] = i ? 1e-300 * i : -0.0;
+    r.m.value[METRIC_MEMORY] = 4e9 + i;
+    r.m.plan_prefill = ~(uint64_t)i;
+    r.m.plan_decode = (uint64_t)i << 63;
+    r.m.digest = 0xfedcba9876543210u + (uint64_t)i;
+    r.m.wall_s = 0.001 * i;
+    r.m.violation = 0.25 * (i % 3);
+    if (i % 7 == 3) {
+        r.m.n_machines = 2;
+        for (int k = 0; k < 2; k++)
+            for (int m = 0; m < METRIC_COUNT; m++)
+                r.m.by_machine[k][m] = m % 3 ? (double)NAN : i + 0.5 * k + m;
+    }
+    return r;
+}
+
+static struct store_campaign campaign(uint64_t digest)
+{
+    return (struct store_campaign){.digest = digest,
+                                   .name = "tiny",
+                                   .text = "machine = \"soc:x\";\n",
+                                   .search = "random",
+                                   .seed = UINT64_MAX,
+                                   .machine = "soc:x",
+                                   .model = "llama3-8b",
+                                   .workload = "256+32",
+                                   .n_objectives = 2,
+                                   .objective = {METRIC_TTFT, METRIC_ENERGY},
+                                   .code = "0123456789abcdef"};
+}
+
+// Rows from..to into a store, asked by a campaign.
+static void fill(const char *path, uint64_t digest, int from, int to)
+{
+    struct store *s = open_as(path, STORE_WRITE);
+    struct store_campaign c = campaign(digest);
+    struct err e = {0};
+    if (!s)
+        return;
+    bool ok = CHECK_OK(store_campaign_begin(s, &c, &e), &e);
+    for (int i = from; ok && i < to; i++) {
+        struct campaign_row r = row(i);
+        ok = CHECK_OK(store_put(s, &r, &e), &e) && CHECK_OK(store_ask(s, c.id, i, &r, &e), &e);
+    }
+    CHECK_OK(store_campaign_end(s, c.id, "the budget is spent", &e), &e);
+    close_ok(s);
+}
+
+static void check_same(const struct campaign_row *a, const struct campaign_row *b, bool asked)
+{
+    CHECK(a->key == b->key && a->config == b->config);
+    CHECK_STR(a->policy, b->policy);
+    CHECK_STR(a->sync, b->sync);
+    CHECK_STR(a->soc, b->soc);
+    CHECK_STR(a->level, b->level);
+    CHECK_STR(a->label, b->label);
+    CHECK_STR(a->code, b->code);
+    CHECK_INT(a->m.status, b->m.status);
+    CHECK_STR(a->m.reason, b->m.reason);
+    CHECK(metrics_digest(0, &a->m) == metrics_digest(0, &b->m));
+    CHECK(a->m.plan_prefill == b->m.plan_prefill && a->m.plan_decode == b->m.plan_decode);
+    CHECK(a->m.wall_s == b->m.wall_s);
+    CHECK(!asked || a->m.violation == b->m.violation);
+    CHECK_INT(a->m.n_machines, b->m.n_machines);
+    for (int k = 0; k < a->m.n_machines; k++)
+        for (int m = 0; m < METRIC_COUNT; m++)
+            CHECK(a->m.by_machine[k][m] == b->m.by_machine[k][m] ||
+                  (isnan(a->m.by_machine[k][m]) && isnan(b->m.by_machine[k][m])));
+}
+
+static void test_round_trip(void)
+{
+    const char *path = fresh("a.db");
+    struct campaign_row *rows, one, want;
+    struct store_campaign *list;
+    struct arena a;
+    struct err e = {0};
+    arena_init(&a);
+    fill(path, 5, 0, 40);
+    struct store *s = open_as(path, STORE_READ);
+    if (!s)
+        return;
+    if (CHECK_INT(store_campaigns(s, &a, &list, &e), 1)) {
+        struct store_campaign c = campaign(5);
+        CHECK(list->digest == 5 && list->seed == UINT64_MAX);
+        CHECK_STR(list->text, c.text);
+        CHECK_STR(list->search, c.search);
+        CHECK_STR(list->workload, c.workload);
+        CHECK_STR(list->stopped, "the budget is spent");
+        CHECK_INT(list->n_objectives, 2);
+        CHECK_INT(list->objective[1], METRIC_ENERGY);
+        CHECK_INT(list->count, 40);
+        CHECK_INT(store_rows(s, list->id, &a, &rows, &e), 40);
+        for (int i = 0; i < 40; i++) {
+            want = row(i);
+            check_same(&rows[i], &want, true);
+        }
+    }
+    want = row(17);
+    CHECK_INT(store_find(s, want.key, &a, &one, &e), 1);
+    check_same(&one, &want, false);
+    CHECK_INT(store_find(s, 12345, &a, &one, &e), 0);
+    CHECK_INT(store_rows(s, 0, &a, &rows, &e), 40);
+    CHECK_INT(store_rows(s, 99, &a, &rows, &e), 0);
+    CHECK(store_put(s, &want, &e) < 0); // opened for reading
+    close_ok(s);
+    CHECK(access(path, F_OK) == 0);
+    char side[640];
+    static const char *const sides[] = {"-wal", "-shm", "-lock", "-journal"};
+    for (int i = 0; i < 4; i++) { // at rest a store is one file
+        snprintf(side, sizeof side, "%s%s", path, sides[i]);
+        CHECK(access(side, F_OK) < 0);
+    }
+    arena_fini(&a);
+}
+
+static void test_put_again(void)
+{
+    const char *path = fresh("again.db");
+    struct store *s = open_as(path, STORE_WRITE);
+    struct campaign_row r = row(3), dead = row(8), got;
+    struct arena a;
+    struct err e = {0};
+    arena_init(&a);
+    CHECK_OK(store_put(s, &r, &e), &e);
+    struct campaign_row other = r;
+    other.m.value[METRIC_TTFT] = 1;
+    CHECK_OK(store_put(s, &other, &e), &e); // stays as it was
+    CHECK_INT(store_find(s, r.key, &a, &got, &e), 1);
+    check_same(&got, &r, false);
+    metrics_init(&dead.m, METRICS_HUNG);
+    snprintf(dead.m.reason, sizeof dead.m.reason, "longer than 1 s");
+    CHECK_OK(store_put(s, &dead, &e), &e);
+    CHECK_INT(store_find(s, dead.key, &a, &got, &e), 1);
+    CHECK_INT(got.m.status, METRICS_HUNG);
+    r = row(8);
+    CHECK_OK(store_put(s, &r, &e), &e); // a hung point may be tried again
+    CHECK_INT(store_find(s, r.key, &a, &got, &e), 1);
+    check_same(&got, &r, false);
+    close_ok(s);
+    arena_fini(&a);
+}
+
+static int count_rows(struct store *s, int64_t campaign)
+{
+    struct arena a;
+    struct campaign_row *rows;
+    struct err e = {0};
+    arena_init(&a);
+    int n = store_rows(s, campaign, &a, &rows, &e);
+    CHECK_OK(n, &e);
+    arena_fini(&a);
+    return n;
+}
+
+// A campaign that goes another way than before forgets where it went.
+static void test_asks(void)
+{
+    struct store *s = open_as(fresh("asks.db"), STORE_WRITE);
+    struct store_campaign c = campaign(1), again = campaign(1), newer = campaign(1);
+    struct err e = {0};
+    CHECK_OK(store_campaign_begin(s, &c, &e), &e);
+    for (int i = 0; i < 10; i++) {
+        struct campaign_row r = row(i);
+        CHECK_OK(store_put(s, &r, &e), &e);
+        CHECK_OK(store_ask(s, c.id, i, &r, &e), &e);
+        CHECK_OK(store_ask(s, c.id, i, &r, &e), &e);
+    }
+    CHECK_OK(store_campaign_begin(s, &again, &e), &e);
+    CHECK_INT(again.id, c.id);
+    CHECK_INT(again.count, 10);
+    newer.code = "fedcba9876543210";
+    CHECK_OK(store_campaign_begin(s, &newer, &e), &e);
+    CHECK(newer.id != c.id);
+    CHECK_INT(newer.count, 0);
+    struct campaign_row r = row(9);
+    CHECK_OK(store_ask(s, c.id, 4, &r, &e), &e);
+    CHECK_INT(count_rows(s, c.id), 5);
+    close_ok(s);
+}
+
+// Each half in another order, merged either way, twice: always the digest of the whole.
+static void test_merge(void)
+{
+    const char *whole = fresh("whole.db"), *x = fresh("x.db"), *y = fresh("y.db");
+    const char *xy = fresh("xy.db"), *yx = fresh("yx.db");
+    struct err e = {0};
+    fill(whole, 2, 0, 30);
+    fill(whole, 3, 20, 50);
+    fill(x, 3, 20, 50); // campaigns in another order, points of both shared
+    fill(x, 2, 5, 25);
+    fill(y, 2, 0, 30);
+    uint64_t want = digest_of(whole);
+    CHECK(digest_of(x) != want && digest_of(y) != want);
+    struct store *s = open_as(xy, STORE_WRITE);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(store_merge(s, x, &e), &e);
+        CHECK_OK(store_merge(s, y, &e), &e);
+    }
+    close_ok(s);
+    s = open_as(yx, STORE_WRITE);
+    CHECK_OK(store_merge(s, y, &e), &e);
+    CHECK_OK(store_merge(s, x, &e), &e);
+    CHECK_OK(store_merge(s, whole, &e), &e);
+    close_ok(s);
+    CHECK(digest_of(xy) == want);
+    CHECK(digest_of(yx) == want);
+    s = open_as(xy, STORE_WRITE);
+    CHECK_OK(store_merge(s, xy, &e), &e); // itself
+    CHECK_INT(store_merge(s, fresh("none.db"), &e), ERR_IO);
+    CHECK_HAS(e.msg, "No such file");
+    close_ok(s);
+    CHECK(digest_of(xy) == want);
+}
+
+// The same key with two results: whoever is merged first, one result wins.
+static void test_merge_conflicts(void)
+{
+    const char *x = fresh("cx.db"), *y = fresh("cy.db"), *xy = fresh("cxy.db"),
+               *yx = fresh("cyx.db");
+    struct err e = {0};
+    struct store *s[2] = {open_as(x, STORE_WRITE), open_as(y, STORE_WRITE)};
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < 20; i++) {
+            struct campaign_row r = row(i);
+            if (i % 2 == k) { // crashed in one store only
+                metrics_init(&r.m, METRICS_CRASHED);
+                snprintf(r.m.reason, sizeof r.m.reason, "Killed");
+            } else if (i > 10) {
+                r.m.value[METRIC_TTFT] += k;
+            }
+            CHECK_OK(store_put(s[k], &r, &e), &e);
+        }
+        struct campaign_row r = row(30); // measured twice
+        r.m.value[METRIC_TTFT] = 10 + k;
+        CHECK_OK(store_put(s[k], &r, &e), &e);
+        close_ok(s[k]);
+    }
+    for (int k = 0; k < 2; k++) {
+        s[k] = open_as(k ? yx : xy, STORE_WRITE);
+        CHECK_OK(store_merge(s[k], k ? y : x, &e), &e);
+        CHECK_OK(store_merge(s[k], k ? x : y, &e), &e);
+        struct arena a;
+        struct campaign_row *rows;
+        arena_init(&a);
+        CHECK_INT(store_rows(s[k], 0, &a, &rows, &e), 21);
+        for (int i = 0; i < 21; i++)
+            CHECK(rows[i].m.status != METRICS_CRASHED);
+        arena_fini(&a);
+        close_ok(s[k]);
+    }
+    CHECK(digest_of(xy) == digest_of(yx));
+}
+
+static void test_validations(void)
+{
+    const char *path = fresh("v.db"), *other = fresh("v2.db");
+    struct store_campaign c = campaign(6);
+    struct store_validation *list, v = {.key = 9,
+                                        .policy = "p",
+                                        .sync = "s",
+                                        .machine = "host",
+                                        .model = "m",
+                                        .n_prompt = 4,
+                                        .n_gen = 2,
+                                        .repeats = 3,
+                                        .predicted_ttft_ms = 1.5,
+                                        .ttft_ms = 2,
+                                        .ttft_spread = 0.1,
+                                        .predicted_tpot_ms = NAN,
+                                        .tpot_ms = 3,
+                                        .tpot_spread = NAN};
+    struct arena a;
+    struct err e = {0};
+    arena_init(&a);
+    struct store *s = open_as(path, STORE_WRITE);
+    CHECK_OK(store_campaign_begin(s, &c, &e), &e);
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(store_add_validation(s, c.id, &v, &e), &e);
+    close_ok(s);
+    s = open_as(other, STORE_WRITE);
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(store_merge(s, path, &e), &e);
+    if (CHECK_INT(store_validations(s, 1, &a, &list, &e), 1)) {
+        CHECK_STR(list->machine, "host");
+        CHECK_INT(list->repeats, 3);
+        CHECK(list->predicted_ttft_ms == 1.5 && isnan(list->predicted_tpot_ms));
+    }
+    close_ok(s);
+    arena_fini(&a);
+}
+
+TESTS(explore_store, T(test_round_trip), T(test_put_again), T(test_asks), T(test_merge),
+      T(test_merge_conflicts), T(test_validations))
