@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/coherence.h"
+#include "engine/executor_trace.h"
 
 struct executor {
     struct machine *machine;
@@ -214,6 +215,12 @@ const struct schedule *program_schedule(const struct program *p, int step)
     return &p->step[step].schedule;
 }
 
+// When something begins that a trace shows.
+static int64_t mark(const struct executor *x)
+{
+    return x->machine->trace ? x->machine->ops->now(x->machine) : 0;
+}
+
 // Joins the given entries (index per device, -1: none) unless they are known to be complete.
 static int join(struct executor *x, const struct step *s, const int *entry, struct err *e)
 {
@@ -225,8 +232,11 @@ static int join(struct executor *x, const struct step *s, const int *entry, stru
     if (!n)
         return 0;
     x->stats.joins++;
+    int64_t begin = mark(x);
     if (x->sync->join(x->machine, x->sync_options, t, n, e) < 0)
         return e->code;
+    if (x->machine->trace)
+        executor_trace_join(x->machine, x->sync->name, t, n, begin);
     for (int i = 0; i < n; i++)
         x->joined[t[i].device] = t[i].seq;
     return 0;
@@ -247,6 +257,7 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
 {
     struct schedule_entry *n = &s->schedule.entry[i];
     struct device *d = x->machine->device[n->device];
+    int64_t begin = mark(x);
     n->task.n_past = n_past;
     if (x->coherence &&
         coherence_before(x->coherence, &n->task, n->device, &x->stats.map_bytes, e) < 0)
@@ -255,6 +266,8 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
         return e->code;
     if (x->coherence)
         coherence_after(x->coherence, &n->task, n->device);
+    if (x->machine->trace)
+        executor_trace_submit(x->machine, &s->schedule, s->seq, i, begin);
     int64_t now = x->machine->ops->now(x->machine);
     int64_t from = x->due[n->device] > now ? x->due[n->device] : now;
     s->due[i] = x->due[n->device] = from + (int64_t)n->expect_ps;
@@ -309,8 +322,11 @@ int executor_run(struct executor *x, struct program *p, const int32_t *tokens, i
     }
     for (int i = 0; i < p->n_steps; i++) {
         struct step *s = &p->step[i];
+        int64_t begin = mark(x);
         if (run_step(x, s, tokens ? tokens + s->n0 : NULL, n_past + s->n0, e) < 0)
             return e->code;
+        if (x->machine->trace)
+            executor_trace_step(x->machine, s->n1 - s->n0, n_past + s->n0, begin);
     }
     return coherence_to_host(x->coherence, &x->pool[BUF_LOGITS], &x->stats.map_bytes, e);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/machine.h"
 
+#include <stdio.h>
 #include <string.h>
 
 bool device_can(const struct device_caps *c, enum op_kind k)
@@ -53,6 +54,30 @@ void machine_describe(const struct machine *m, struct machine_desc *out)
             break;
         }
     }
+}
+
+void machine_set_trace(struct machine *m, const struct trace_sink *sink)
+{
+    struct machine_tracks *t = &m->tracks;
+    m->trace = sink;
+    if (!sink)
+        return;
+    t->steps = trace_track(sink, "control plane", "steps", NULL);
+    t->control = trace_track(sink, "control plane", "sync", NULL);
+    for (int i = 0; i < m->n_devices; i++)
+        t->device[i] = trace_track(sink, "devices", m->device[i]->caps.name, NULL);
+    for (int i = 0; i < m->n_devices; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%.32s waiting", m->device[i]->caps.name);
+        t->queue[i] = trace_track(sink, "queues", name, NULL);
+        snprintf(name, sizeof name, "%.32s depth", m->device[i]->caps.name);
+        t->depth[i] = trace_track(sink, "queues", name, "tasks");
+    }
+}
+
+void machine_trace_control(struct machine *m, const char *name, int64_t begin)
+{
+    trace_slice(m->trace, m->tracks.control, name, begin, m->ops->now(m), 0);
 }
 
 struct device *machine_find(const struct machine *m, const char *name)

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/conf.h"
+#include "base/trace.h"
 #include "engine/device.h"
 
 struct energy {
@@ -49,9 +50,20 @@ struct machine_ops {
     void (*energy)(struct machine *m, struct energy *out); // since the reset
     void (*frames)(struct machine *m, struct frames *out); // since the reset
     uint64_t (*digest)(struct machine *m); // of the event trace since the reset; 0 on hardware
+    // From now on the run is reported to this sink; NULL: no more. Between runs, after the reset:
+    // queues are empty, and a trace is one run.
+    void (*trace)(struct machine *m, const struct trace_sink *sink);
     // Empties queues, clears statistics, restarts a virtual clock at 0.
     void (*reset)(struct machine *m);
     void (*close)(struct machine *m);
+};
+
+// The tracks that a run has on every machine; valid while there is a sink.
+struct machine_tracks {
+    int steps, control;              // what the control plane is at, and what it does for it
+    int device[MACHINE_MAX_DEVICES]; // tasks executing
+    int queue[MACHINE_MAX_DEVICES];  // tasks waiting, from their submission to their start
+    int depth[MACHINE_MAX_DEVICES];  // their number
 };
 
 struct machine {
@@ -64,7 +76,9 @@ struct machine {
     bool quiet;
     int n_devices;
     struct device *device[MACHINE_MAX_DEVICES];
-    int64_t memory; // bytes of DRAM that the engine may use; 0: unknown
+    int64_t memory;                 // bytes of DRAM that the engine may use; 0: unknown
+    const struct trace_sink *trace; // NULL: nobody asked
+    struct machine_tracks tracks;
 };
 
 // What a policy may know of a machine: capabilities, no clock, no handles.
@@ -76,6 +90,10 @@ struct machine_desc {
     int64_t memory;
 };
 void machine_describe(const struct machine *m, struct machine_desc *out);
+// What all machines do when they are traced: sets the sink and the tracks above.
+void machine_set_trace(struct machine *m, const struct trace_sink *sink);
+// The control plane did something from `begin` until now. Only with a sink.
+void machine_trace_control(struct machine *m, const char *name, int64_t begin);
 struct device *machine_find(const struct machine *m, const char *name); // or NULL
 
 // How explore and cli obtain machines without knowing which world they come from: cli hands over a

@@ -2,6 +2,7 @@
 #include "engine/op.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 const char *op_kind_name(enum op_kind k)
 {
@@ -75,4 +76,16 @@ struct work task_work(const struct task *t, double act_bytes)
         assert(0);
     }
     return w;
+}
+
+void task_label(const struct task *t, char out[TASK_LABEL])
+{
+    char layer[16] = "", rows[32] = "", pad[16] = "";
+    if (t->layer >= 0)
+        snprintf(layer, sizeof layer, "L%d ", t->layer);
+    if (t->m0 || t->m1 != t->op->m)
+        snprintf(rows, sizeof rows, "%d:%d ", t->m0, t->m1);
+    if (t->n_pad && t->n_pad != t->n1 - t->n0)
+        snprintf(pad, sizeof pad, "/%d", t->n_pad);
+    snprintf(out, TASK_LABEL, "%s%.20s %sn%d%s", layer, t->op->name, rows, t->n1 - t->n0, pad);
 }

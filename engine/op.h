@@ -94,6 +94,11 @@ struct work {
 };
 struct work task_work(const struct task *t, double act_bytes);
 
+// What traces call a task: "L12 gate_up 8192:28672 n256" (layer, operator, rows of the weight if
+// not all, tokens, "n200/256" on a graph of 256).
+enum { TASK_LABEL = 96 };
+void task_label(const struct task *t, char out[TASK_LABEL]);
+
 const char *op_kind_name(enum op_kind k);
 const char *order_name(enum operand_order o);
 const char *buf_name(enum buf_id b);

@@ -85,6 +85,8 @@ static int set_up(struct run *r, struct err *e)
             return err_set(e, ERR_USAGE, "prompt token %d is outside the vocabulary of %d",
                            (int)q->prompt[i], q->model->shape.n_vocab);
     q->machine->ops->reset(q->machine);
+    if (q->trace)
+        q->machine->ops->trace(q->machine, q->trace);
     if (make_plans(r, e) < 0)
         return e->code;
     if (executor_create(q->machine, q->model, r->n_ctx, largest_step(&r->prefill_plan), &r->x, e) <
@@ -248,6 +250,8 @@ int session_run(const struct session_request *q, struct session_result *out, str
     int rc = set_up(&r, e);
     if (rc == 0)
         rc = generate(&r, out, e);
+    if (q->machine->trace)
+        q->machine->ops->trace(q->machine, NULL);
     tear_down(&r);
     if (rc < 0)
         session_result_fini(out);

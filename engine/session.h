@@ -26,6 +26,7 @@ struct session_request {
     int (*on_token)(void *user, int32_t id);
     void *user;
     bool (*is_end)(void *user, int32_t id); // may be NULL: generate n_gen tokens
+    const struct trace_sink *trace;         // NULL: none
 };
 
 struct session_device {

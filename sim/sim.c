@@ -294,8 +294,3 @@ void sim_note(struct sim *s, uint32_t kind, uint64_t value)
 {
     s->digest = digest_u64(digest_u64(digest_u64(s->digest, (uint64_t)s->now), kind), value);
 }
-
-void sim_set_trace(struct sim *s, const struct sim_trace_sink *sink)
-{
-    s->trace = sink;
-}

@@ -28,7 +28,6 @@
 struct sim;
 struct sim_event;
 struct sim_settle;
-struct sim_trace_sink;
 // Called when the event's time has come. The event is idle again and may be rescheduled.
 typedef void sim_event_fn(struct sim *s, struct sim_event *e);
 typedef void sim_settle_fn(struct sim *s, struct sim_settle *t);
@@ -53,10 +52,9 @@ struct sim_settle {
 // The owner of an embedded event.
 #define SIM_OWNER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-// Open only so that the clock and the trace hook can be read inline: the fields belong to sim.c.
+// Open only so that the clock can be read inline: the fields belong to sim.c.
 struct sim {
     int64_t now;
-    const struct sim_trace_sink *trace; // NULL: nobody asked
     struct sim_settle *settle, **settle_end;
     int64_t *time;            // heap order; entries past n are later than everything
     struct sim_event **event; // parallel to time
@@ -67,7 +65,7 @@ struct sim {
 
 struct sim *sim_create(void);
 void sim_destroy(struct sim *s);
-// Clock to 0, all events idle, counters and digest cleared; memory and the trace sink are kept.
+// Clock to 0, all events idle, counters and digest cleared; memory is kept.
 // Servers and shares must be initialised again.
 void sim_reset(struct sim *s);
 
@@ -121,8 +119,5 @@ uint32_t sim_length(const struct sim *s); // pending events
 // Running digest over what models put in with sim_note (kind, time, value): the run's fingerprint.
 uint64_t sim_digest(const struct sim *s);
 void sim_note(struct sim *s, uint32_t kind, uint64_t value); // adds (now, kind, value)
-
-// Whoever wants a trace sets a sink (NULL: none again); models report through sim/trace.h.
-void sim_set_trace(struct sim *s, const struct sim_trace_sink *sink);
 
 #endif

@@ -210,6 +210,7 @@ int device_cpu_open(const struct conf_node *n, struct machine *m, int index, str
         goto destroy_team;
     c->host.base = (struct device){.ops = &cpu_ops, .machine = m, .index = index};
     c->host.flag = queue_flag(c->queue);
+    queue_owner(c->queue, &c->host.base);
     describe(c);
     *out = &c->host.base;
     return 0;

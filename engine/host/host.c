@@ -20,6 +20,7 @@
 #include "engine/host/futex.h"
 #include "engine/host/place.h"
 #include "engine/host/team.h"
+#include "engine/host/trace.h"
 
 struct host_options {
     bool gpu_required;
@@ -43,6 +44,7 @@ struct host {
     struct machine base; // first
     uint32_t buffers;    // announced so far: the next id
     struct host_cores cores;
+    struct host_trace trace;
 };
 
 // The devices in the order of opening.
@@ -167,6 +169,19 @@ static uint64_t machine_digest(struct machine *m)
     return 0;
 }
 
+// Asking for statistics makes a device account for what is complete, and report it, before the
+// sink goes away.
+static void machine_trace(struct machine *m, const struct trace_sink *sink)
+{
+    struct host_trace *t = &((struct host *)m)->trace;
+    for (int i = 0; !sink && i < m->n_devices; i++) {
+        struct device_stats s;
+        m->device[i]->ops->stats(m->device[i], &s);
+    }
+    t->to = sink ? sink : t->to;
+    machine_set_trace(m, sink ? &t->sink : NULL);
+}
+
 static void machine_reset(struct machine *m)
 {
     for (int i = 0; i < m->n_devices; i++)
@@ -179,6 +194,7 @@ static void machine_close(struct machine *m)
         struct device *d = m->device[--m->n_devices];
         d->ops->close(d);
     }
+    host_trace_fini(&((struct host *)m)->trace);
     free(m);
 }
 
@@ -195,6 +211,7 @@ static const struct machine_ops host_ops = {
     .energy = machine_energy,
     .frames = machine_frames,
     .digest = machine_digest,
+    .trace = machine_trace,
     .reset = machine_reset,
     .close = machine_close,
 };
@@ -248,6 +265,7 @@ int machine_host_open(const struct conf *c, struct machine **out, struct err *e)
     if (!h)
         return err_set(e, ERR_MEMORY, "no memory for the machine");
     h->base = (struct machine){.ops = &host_ops, .name = "host", .values = true};
+    host_trace_init(&h->trace);
     h->base.memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     rc = open_devices(root, &o, &h->base, e);
     if (rc < 0) {

@@ -111,6 +111,23 @@ static int64_t profiled(cl_event ev, cl_profiling_info what)
     return clGetEventProfilingInfo(ev, what, sizeof ns, &ns, NULL) ? -1 : (int64_t)ns * 1000;
 }
 
+// The device's clock need not be the host's: the moment of submission, read from both, ties them.
+static void trace_task(struct opencl *d, uint64_t seq, int64_t begin, int64_t end)
+{
+    const struct device *dev = &d->host.base;
+    const struct machine *m = dev->machine;
+    const struct opencl_ticket *t = ticket_of(d, seq);
+    if (!m->trace || !t->label[0] || begin < 0 || end <= begin)
+        return;
+    int64_t shift = d->profiling ? t->submitted - t->queued : 0;
+    begin += shift, end += shift;
+    if (begin > t->submitted)
+        trace_slice(m->trace, m->tracks.queue[dev->index], t->label, t->submitted, begin, 0);
+    trace_slice(m->trace, m->tracks.device[dev->index], t->label, begin, end,
+                trace_id(dev->index, seq));
+    trace_counter(m->trace, m->tracks.depth[dev->index], end, (double)(d->submitted - seq));
+}
+
 // Accounts for the tickets up to `seq`, which are complete, and lets go of their events.
 static void harvest(struct opencl *d, uint64_t seq)
 {
@@ -127,6 +144,7 @@ static void harvest(struct opencl *d, uint64_t seq)
         }
         if (begin >= 0 && end > begin)
             d->stats.busy_ps += end - begin;
+        trace_task(d, d->completed, begin, end);
         d->stats.tasks++;
         d->stats.flops += t->work.flops;
         d->stats.bytes += t->work.weight_bytes + t->work.read_bytes + t->work.write_bytes;
@@ -244,7 +262,11 @@ static int opencl_submit(struct device *dev, const struct task *t, uint64_t *seq
     }
     struct opencl_ticket *k = ticket_of(d, next);
     k->work = task_work(t, dev->caps.act_bytes);
-    k->submitted = d->profiling ? 0 : host_now();
+    bool traced = dev->machine->trace != NULL;
+    k->submitted = d->profiling && !traced ? 0 : host_now();
+    k->label[0] = 0;
+    if (traced)
+        task_label(t, k->label);
     d->current = k;
     int rc = opencl_launch_task(d, t, e);
     if (!rc && d->host.flag)
@@ -261,6 +283,8 @@ static int opencl_submit(struct device *dev, const struct task *t, uint64_t *seq
             d->failed = CL_OUT_OF_RESOURCES;
         return rc;
     }
+    if (traced && d->profiling)
+        k->queued = profiled(k->first, CL_PROFILING_COMMAND_QUEUED);
     *seq = d->submitted = next;
     return 0;
 }

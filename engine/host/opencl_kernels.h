@@ -64,7 +64,9 @@ struct opencl_weight {
 struct opencl_ticket {
     cl_event first, last; // of the task's own commands; last is NULL when there is one
     cl_event flag;        // of the flag word's, or NULL
-    int64_t submitted;    // ps, for devices without profiling
+    int64_t submitted;    // ps, for devices without profiling and for traces
+    int64_t queued;       // ps on the device's clock, the same moment, for traces
+    char label[TASK_LABEL];
     struct work work;
     bool fired; // the completion callback ran; guarded by the device's mutex
 };

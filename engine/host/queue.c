@@ -15,6 +15,7 @@
 #include "engine/host/futex.h"
 #include "engine/host/host.h"
 #include "engine/host/team.h"
+#include "engine/machine.h"
 
 struct queue {
     queue_fn *fn;
@@ -22,6 +23,7 @@ struct queue {
     int spin;
     double act_bytes;
     struct conf_int_list pin;
+    const struct device *owner; // NULL: nobody traces it
     pthread_t thread;
     pthread_mutex_t producer, lock;
 
@@ -38,6 +40,7 @@ struct queue {
     struct err error;          // written before `failed`; constant afterwards
     struct device_stats stats; // under lock
     struct task ring[QUEUE_RING];
+    int64_t since[QUEUE_RING]; // ps: submission, while somebody traces
 };
 
 static void announce(_Atomic uint32_t *epoch, _Atomic int *sleepers)
@@ -68,13 +71,46 @@ static bool next_ticket(struct queue *q, uint64_t seq)
     return there;
 }
 
-static void execute(struct queue *q, const struct task *t)
+// NULL: nobody traces. The machine's sink changes only while the queue is empty, and whoever
+// submits or fetches a task sees it.
+static const struct machine *traced(const struct queue *q)
 {
+    return q->owner && q->owner->machine->trace ? q->owner->machine : NULL;
+}
+
+// Ticket seq began to execute, or was submitted after `begun` others had begun.
+static void trace_depth(const struct machine *m, const struct device *d, int64_t now,
+                        uint64_t submitted, uint64_t begun)
+{
+    trace_counter(m->trace, m->tracks.depth[d->index], now,
+                  submitted > begun ? (double)(submitted - begun) : 0);
+}
+
+static void trace_task(const struct queue *q, const struct machine *m, uint64_t seq, int64_t start,
+                       int64_t end)
+{
+    char label[TASK_LABEL];
+    int d = q->owner->index;
+    int64_t since = q->since[seq % QUEUE_RING];
+    task_label(&q->ring[seq % QUEUE_RING], label);
+    if (since && since < start)
+        trace_slice(m->trace, m->tracks.queue[d], label, since, start, 0);
+    trace_slice(m->trace, m->tracks.device[d], label, start, end, trace_id(d, seq));
+}
+
+static void execute(struct queue *q, uint64_t seq)
+{
+    const struct task *t = &q->ring[seq % QUEUE_RING];
+    const struct machine *m = traced(q);
     struct work w = task_work(t, q->act_bytes);
     int64_t start = host_now();
+    if (m)
+        trace_depth(m, q->owner, start, atomic_load(&q->submitted), seq);
     if (q->fn(q->ctx, t, &q->error) < 0)
         atomic_store(&q->failed, true);
     int64_t time = host_now() - start;
+    if (m)
+        trace_task(q, m, seq, start, start + time);
     pthread_mutex_lock(&q->lock);
     q->stats.tasks++;
     q->stats.busy_ps += time;
@@ -90,7 +126,7 @@ static void *consumer_main(void *arg)
     for (uint64_t seq = 1; next_ticket(q, seq); seq++) {
         // After a failure nothing completes any more: a flag that went on would pass for results.
         if (!atomic_load(&q->failed))
-            execute(q, &q->ring[seq % QUEUE_RING]);
+            execute(q, seq);
         if (!atomic_load(&q->failed))
             atomic_store_explicit(&q->flag, seq, memory_order_release);
         announce(&q->done_epoch, &q->waiters);
@@ -136,6 +172,11 @@ int queue_create(queue_fn *fn, void *ctx, int spin, const struct conf_int_list *
     return 0;
 }
 
+void queue_owner(struct queue *q, const struct device *owner)
+{
+    q->owner = owner;
+}
+
 void queue_destroy(struct queue *q)
 {
     if (!q)
@@ -171,7 +212,11 @@ int queue_submit(struct queue *q, const struct task *t, uint64_t *seq, struct er
         pthread_mutex_unlock(&q->producer);
         return rc;
     }
+    const struct machine *m = traced(q);
     q->ring[s % QUEUE_RING] = *t;
+    q->since[s % QUEUE_RING] = m ? host_now() : 0;
+    if (m)
+        trace_depth(m, q->owner, q->since[s % QUEUE_RING], s, atomic_load(&q->flag));
     atomic_store(&q->submitted, s);
     pthread_mutex_unlock(&q->producer);
     announce(&q->submit_epoch, &q->consumer_sleeps);

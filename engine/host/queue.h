@@ -19,6 +19,9 @@ int queue_create(queue_fn *fn, void *ctx, int spin, const struct conf_int_list *
                  double act_bytes, struct queue **out, struct err *e);
 void queue_destroy(struct queue *q); // completes what was submitted
 
+// The device whose tasks these are: they are reported where its machine's trace goes.
+void queue_owner(struct queue *q, const struct device *owner);
+
 // As in struct device_ops. Blocks only while the ring is full.
 int queue_submit(struct queue *q, const struct task *t, uint64_t *seq, struct err *e);
 int queue_poll(struct queue *q, uint64_t seq, struct err *e);

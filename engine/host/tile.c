@@ -326,6 +326,7 @@ int device_tile_open(const struct conf_node *n, struct machine *m, int index, st
     u->host.base.machine = m;
     u->host.base.index = index;
     u->host.flag = queue_flag(u->queue);
+    queue_owner(u->queue, &u->host.base);
     *out = &u->host.base;
     return 0;
 destroy_store:

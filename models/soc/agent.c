@@ -28,7 +28,7 @@
 #include <stdlib.h>
 #include "engine/machine.h"
 #include "engine/ref.h"
-#include "sim/trace.h"
+#include "models/soc/meter.h"
 
 #define ROW(...) CONF_ROW(struct queue_params, __VA_ARGS__)
 
@@ -131,6 +131,58 @@ static void run_values(struct agent *a)
     ref_run(t, a->scratch);
 }
 
+// --- what a trace shows
+
+static void trace_depth(const struct agent *a)
+{
+    const struct machine *m = a->base.machine;
+    uint64_t waiting = a->submitted - a->completed - a->executing;
+    trace_counter(m->trace, m->tracks.depth[a->base.index], sim_now(a->host->sim), (double)waiting);
+}
+
+static void trace_submit(struct agent *a, const struct task *t, uint64_t at)
+{
+    a->label[at].submitted = sim_now(a->host->sim);
+    task_label(t, a->label[at].text);
+}
+
+static void trace_begin(const struct agent *a)
+{
+    const struct machine *m = a->base.machine;
+    const struct agent_label *l = &a->label[a->completed % (uint64_t)a->q.depth];
+    if (l->submitted < a->begin)
+        trace_slice(m->trace, m->tracks.queue[a->base.index], l->text, l->submitted, a->begin, 0);
+    trace_depth(a);
+    meter_device(a->host->meter, a->base.index, &a->clock, a->begin, true);
+}
+
+// The task at the head is complete.
+static void trace_end(const struct agent *a, int64_t now)
+{
+    const struct machine *m = a->base.machine;
+    const struct agent_label *l = &a->label[a->completed % (uint64_t)a->q.depth];
+    trace_slice(m->trace, m->tracks.device[a->base.index], l->text, a->begin, now,
+                trace_id(a->base.index, a->completed + 1));
+    meter_device(a->host->meter, a->base.index, &a->clock, now, false);
+}
+
+void agent_trace(struct agent *a)
+{
+    free(a->label);
+    a->label = NULL;
+    if (!a->base.machine->trace)
+        return;
+    a->label = calloc((size_t)a->q.depth, sizeof *a->label);
+    if (!a->label)
+        abort();
+    int64_t now = sim_now(a->host->sim);
+    trace_depth(a);
+    meter_device(a->host->meter, a->base.index, &a->clock, now, false);
+    meter_clock(a->host->meter, a->base.index, &a->clock, now);
+}
+
+// --- the head of the queue
+
 void agent_complete(struct agent *a)
 {
     struct sim *s = a->host->sim;
@@ -144,9 +196,10 @@ void agent_complete(struct agent *a)
     a->stats.flops += o->cost.flops;
     a->stats.bytes += (double)traffic(&o->cost);
     a->ended = now;
+    if (a->label)
+        trace_end(a, now);
     a->completed++;
     sim_note(s, (uint32_t)a->base.index, a->completed);
-    sim_trace_slice(s, a->base.caps.name, o->name, a->begin, now);
     pass(a);
 }
 
@@ -225,6 +278,8 @@ static void begin(struct agent *a, int64_t change)
     int64_t start = agent_rouse(a, a->q.launch + change, head(a)->cost.wake);
     a->executing = true;
     a->begin = sim_now(a->host->sim);
+    if (a->label)
+        trace_begin(a);
     if (a->dram->detail == DRAM_FLOW)
         start += fill(a, &head(a)->cost);
     a->timer.fire = on_launch;
@@ -260,9 +315,11 @@ void agent_fini(struct agent *a)
     dram_port_close(&a->port);
     free(a->slot);
     free(a->task);
+    free(a->label);
     free(a->scratch);
     a->slot = NULL;
     a->task = NULL;
+    a->label = NULL;
     a->scratch = NULL;
 }
 
@@ -356,13 +413,16 @@ int agent_submit(struct device *d, const struct task *t, uint64_t *seq, struct e
             return err_set(e, ERR_DEVICE, "the queue of %s is full and stands still", d->caps.name);
     uint64_t at = a->submitted % (uint64_t)a->q.depth;
     a->cost(a, t, &a->slot[at].cost);
-    a->slot[at].name = t->op->name;
     a->slot[at].ticket = a->turn ? turn_ticket(a->turn) : 0;
     if (a->task)
         a->task[at] = *t;
+    if (a->label)
+        trace_submit(a, t, at);
     *seq = ++a->submitted;
     if (a->submitted - a->completed == 1)
         ask(a);
+    if (a->label)
+        trace_depth(a);
     return 0;
 }
 

@@ -50,8 +50,13 @@ typedef void agent_run_fn(struct agent *a, const struct task *t);
 
 struct agent_slot {
     struct agent_cost cost;
-    const char *name; // of the operator, for traces
-    uint64_t ticket;  // order of submission among clients
+    uint64_t ticket; // order of submission among clients
+};
+
+// What a trace says of a task.
+struct agent_label {
+    int64_t submitted; // ps
+    char text[TASK_LABEL];
 };
 
 struct agent {
@@ -64,8 +69,9 @@ struct agent {
     struct dram_port port; // its way to the memory
     int64_t latency;       // ps, of its first read
     // The queue: tickets (completed, submitted] are in it, the first of them is executing.
-    struct agent_slot *slot; // [depth]
-    struct task *task;       // [depth], only when values are computed or at cycle level
+    struct agent_slot *slot;   // [depth]
+    struct task *task;         // [depth], only when values are computed or at cycle level
+    struct agent_label *label; // [depth], only when somebody traces
     uint64_t submitted, completed;
     struct sim_event timer;        // end of launch, or of a task without memory traffic
     struct dram_transfer transfer; // flow level: traffic of the executing task
@@ -103,6 +109,8 @@ int64_t agent_rouse(struct agent *a, int64_t launch, int64_t extra);
 int64_t agent_at_clock(const struct agent *a, int64_t ps);
 // The traffic of a task that moves every operand once, in whole bytes.
 void agent_traffic(const struct work *w, struct agent_cost *out);
+// Follows machine.trace; the queue is empty.
+void agent_trace(struct agent *a);
 void agent_complete(struct agent *a); // the task at the head of the queue
 // Cycle level, for tasks without a model of their own: computing spread over its traffic.
 void agent_pipe(struct agent *a, const struct task *t);

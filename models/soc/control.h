@@ -17,9 +17,12 @@ struct control_params {
 extern const struct conf_row control_rows[];
 extern const size_t control_n_rows;
 
+struct meter;
+
 struct control {
     struct control_params p;
     struct sim *sim;
+    struct meter *meter;          // NULL: nobody traces
     enum core_class core;         // where it runs now; CORE_ANY counts as a big core
     double slow;                  // of this core
     int64_t since;                // ps: start on this core

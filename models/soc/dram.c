@@ -30,6 +30,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include "models/soc/meter.h"
 
 #define ROW(...) CONF_ROW(struct dram_params, __VA_ARGS__)
 
@@ -219,15 +220,26 @@ static void mix(struct dram *d)
     }
 }
 
+// After the share's own settling, which this must not bring forward.
+static void on_reading(struct sim *s, struct sim_settle *r)
+{
+    struct dram *d = SIM_OWNER(r, struct dram, reading);
+    if (d->share.settle.due)
+        sim_settle(s, r);
+    else if (d->meter)
+        meter_rate(d->meter, sim_now(s), sim_share_rate(&d->share));
+}
+
 static void on_flow(struct sim *s, struct sim_flow *f)
 {
-    (void)s;
     struct dram_transfer *t = SIM_OWNER(f, struct dram_transfer, flow);
     struct dram_port *port = t->port;
     port->active = NULL;
     t->done(t);
     if (!port->active)
         mix(port->dram);
+    if (port->dram->meter)
+        sim_settle(s, &port->dram->reading);
 }
 
 static void start_flow(struct dram_port *port, struct dram_transfer *t)
@@ -240,6 +252,8 @@ static void start_flow(struct dram_port *port, struct dram_transfer *t)
     sim_flow_start(&port->dram->share, &t->flow, port->client, (double)t->bytes, port->want,
                    (double)port->window, on_flow);
     mix(port->dram);
+    if (port->dram->meter)
+        sim_settle(port->dram->sim, &port->dram->reading);
 }
 
 // --- cycle level
@@ -292,9 +306,10 @@ static void travel_back(struct dram_request *q)
 
 static void on_served(struct sim *s, struct lpddr_request *r)
 {
-    (void)s;
     struct dram_request *q = (struct dram_request *)r;
     q->pending = false;
+    if (q->port->dram->meter)
+        meter_bytes(q->port->dram->meter, sim_now(s), r->bytes);
     if (q->early) {
         q->port->dram->posted -= r->bytes;
         release(q);
@@ -410,6 +425,7 @@ void dram_reset(struct dram *d)
     if (d->controller)
         lpddr_reset(d->controller);
     sim_share_init(&d->share, d->sim, d->ceiling[0]);
+    sim_settle_init(&d->reading, on_reading);
     slc_reset(&d->slc);
     place_reset(&d->place);
     d->posted = 0;

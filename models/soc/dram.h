@@ -54,6 +54,7 @@ struct dram_transfer {
 };
 
 struct dram_request;
+struct meter;
 
 // The way of one initiator to the memory.
 struct dram_port {
@@ -77,6 +78,8 @@ struct dram {
     struct dram_params p;
     enum dram_detail detail;
     struct sim *sim;
+    struct meter *meter;       // NULL: nobody traces
+    struct sim_settle reading; // flow level: of the bandwidth, once the rates are settled
     struct dram_port *port[DRAM_USERS];
     struct slc slc;
     struct place place; // where operands lie; kept here because it is one for all initiators

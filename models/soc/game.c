@@ -20,7 +20,7 @@
 #include "models/soc/game.h"
 
 #include <math.h>
-#include "sim/trace.h"
+#include "models/soc/meter.h"
 
 #define ROW(field, kind, u, lo, hi, def, text)                                                     \
     {                                                                                              \
@@ -69,6 +69,13 @@ static int64_t bytes_before(const struct game *g, int64_t kernel)
     return (int64_t)((double)g->p.bytes * (double)kernel / (double)g->p.kernels);
 }
 
+static void trace(const struct game *g, const char *name, int64_t begin, int64_t end)
+{
+    const struct meter *t = g->gpu->host->meter;
+    if (t)
+        trace_slice(t->sink, t->game, name, begin, end, 0);
+}
+
 static void ended(struct game *g)
 {
     struct sim *s = sim_of(g);
@@ -77,7 +84,9 @@ static void ended(struct game *g)
     g->stats.busy_ps += now - g->since;
     g->stats.bytes += (double)(bytes_before(g, g->kernel + 1) - bytes_before(g, g->kernel));
     g->gpu->ended = now;
-    sim_trace_slice(s, "game", "frame", g->since, now);
+    trace(g, "frame", g->since, now);
+    if (g->gpu->host->meter)
+        meter_device(g->gpu->host->meter, g->gpu->base.index, &g->gpu->clock, now, false);
     if (++g->kernel == g->p.kernels) {
         g->stats.shown++;
         g->stats.late += now > g->frame[g->first].due;
@@ -123,6 +132,8 @@ static void go(struct turn_client *c, bool changed)
     struct sim *s = sim_of(g);
     g->executing = true;
     g->since = sim_now(s);
+    if (g->gpu->host->meter)
+        meter_device(g->gpu->host->meter, g->gpu->base.index, &g->gpu->clock, g->since, true);
     g->timer.fire = on_begin;
     sim_schedule(s, &g->timer, agent_rouse(g->gpu, changed ? g->p.change : 0, 0));
 }
@@ -134,7 +145,7 @@ static void on_tick(struct sim *s, struct sim_event *e)
     int64_t next = time_of(g, ++g->begun);
     if (g->waiting == g->p.buffers) {
         g->stats.dropped++;
-        sim_trace_slice(s, "game", "dropped", sim_now(s), next);
+        trace(g, "dropped", sim_now(s), next);
     } else {
         int at = (g->first + g->waiting++) % (int)g->p.buffers;
         g->frame[at].due = next;

@@ -69,28 +69,46 @@ int power_check(const struct power_params *p, struct err *e)
     return 0;
 }
 
+static void lookup(const struct power_params *p, enum device_kind k, double *active, double *idle,
+                   double *leakage)
+{
+    switch (k) {
+    case DEVICE_CPU:
+        *active = p->cpu_active, *idle = p->cpu_idle, *leakage = p->cpu_leakage;
+        break;
+    case DEVICE_GPU:
+        *active = p->gpu_active, *idle = p->gpu_idle, *leakage = p->gpu_leakage;
+        break;
+    case DEVICE_NPU:
+        *active = p->npu_active, *idle = p->npu_idle, *leakage = p->npu_leakage;
+        break;
+    }
+}
+
+double power_device(const struct power_params *p, enum device_kind k, const struct clock *c,
+                    bool busy)
+{
+    double active = 0, idle = 0, leakage = 0;
+    lookup(p, k, &active, &idle, &leakage);
+    return busy ? leakage * c->v + (active - leakage) * c->f * c->v * c->v : idle * c->v;
+}
+
+double power_control(const struct power_params *p, enum core_class core, bool asleep)
+{
+    return asleep                ? p->control_asleep
+           : core == CORE_LITTLE ? p->control_little
+           : core == CORE_MIDDLE ? p->control_middle
+                                 : p->control_awake;
+}
+
 void power_energy(const struct power_params *p, const struct power_activity *a, struct energy *out)
 {
     double now = seconds(a->now);
-    const double awake[CORE_CLASSES] = {[CORE_ANY] = p->control_awake,
-                                        [CORE_BIG] = p->control_awake,
-                                        [CORE_MIDDLE] = p->control_middle,
-                                        [CORE_LITTLE] = p->control_little};
     *out = (struct energy){.temperature = NAN};
     for (int i = 0; i < a->n_devices; i++) {
         const struct clock_use *u = &a->device[i].use;
         double active = 0, idle = 0, leakage = 0, busy = weighted(u->busy);
-        switch (a->device[i].kind) {
-        case DEVICE_CPU:
-            active = p->cpu_active, idle = p->cpu_idle, leakage = p->cpu_leakage;
-            break;
-        case DEVICE_GPU:
-            active = p->gpu_active, idle = p->gpu_idle, leakage = p->gpu_leakage;
-            break;
-        case DEVICE_NPU:
-            active = p->npu_active, idle = p->npu_idle, leakage = p->npu_leakage;
-            break;
-        }
+        lookup(p, a->device[i].kind, &active, &idle, &leakage);
         double dynamic = weighted(u->dynamic);
         out->device[i] =
             active * dynamic + leakage * (busy - dynamic) + idle * (weighted(u->all) - busy);
@@ -98,8 +116,9 @@ void power_energy(const struct power_params *p, const struct power_activity *a, 
     }
     for (int i = 0; i < CORE_CLASSES; i++) {
         assert(a->asleep[i] <= a->spent[i]);
-        out->control += awake[i] * seconds(a->spent[i] - a->asleep[i]) +
-                        p->control_asleep * seconds(a->asleep[i]);
+        out->control +=
+            power_control(p, (enum core_class)i, false) * seconds(a->spent[i] - a->asleep[i]) +
+            power_control(p, (enum core_class)i, true) * seconds(a->asleep[i]);
     }
     out->dram = p->dram_static * now + p->dram_byte * a->bytes;
     out->rest = p->rest * now;

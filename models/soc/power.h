@@ -34,6 +34,10 @@ struct power_activity {
     } device[MACHINE_MAX_DEVICES];
 };
 int power_check(const struct power_params *p, struct err *e);
+// W at a moment: a device at its operating point; the control core on a class of cores.
+double power_device(const struct power_params *p, enum device_kind k, const struct clock *c,
+                    bool busy);
+double power_control(const struct power_params *p, enum core_class core, bool asleep);
 void power_energy(const struct power_params *p, const struct power_activity *a, struct energy *out);
 
 #endif

@@ -13,6 +13,7 @@
 #include "models/soc/cpu.h"
 #include "models/soc/game.h"
 #include "models/soc/gpu.h"
+#include "models/soc/meter.h"
 #include "models/soc/npu.h"
 #include "models/soc/power.h"
 #include "models/soc/thermal.h"
@@ -45,6 +46,7 @@ struct soc {
     struct dram_port game_port;
     struct thermal thermal;
     struct sim_event governor; // pending only while the temperature is followed
+    struct meter meter;        // in use while somebody traces
     uint32_t buffers;          // ids given out
 };
 
@@ -245,16 +247,23 @@ static int most_steps(const struct soc *s)
 static void on_governor(struct sim *sim, struct sim_event *ev)
 {
     struct soc *s = SIM_OWNER(ev, struct soc, governor);
+    const struct machine *m = &s->m;
     struct energy e;
     int64_t t = sim_now(sim);
     control_foreground(&s->control);
     energy(&s->m, &e);
     thermal_advance(&s->thermal, t, e.total);
-    sim_trace_counter(sim, "temperature", s->thermal.temperature);
+    if (m->trace)
+        meter_temperature(&s->meter, t, s->thermal.temperature);
     if (thermal_govern(&s->thermal, most_steps(s))) {
         for (int i = 0; i < s->m.n_devices; i++) {
             struct agent *a = agent_at(&s->m, i);
             clock_set(&a->clock, (int)a->points.level + s->thermal.steps, t, busy_of(s, i));
+            if (m->trace) {
+                bool game = s->game.gpu == a && s->game.executing;
+                meter_clock(&s->meter, i, &a->clock, t);
+                meter_device(&s->meter, i, &a->clock, t, a->executing || game);
+            }
         }
         sim_note(sim, NOTE_THROTTLE, (uint64_t)s->thermal.steps);
     }
@@ -285,6 +294,33 @@ static void frames(struct machine *m, struct frames *out)
         game_frames(g, out);
 }
 
+// The gauges begin with the readings of a machine at rest.
+static void start_trace(struct soc *s)
+{
+    int64_t t = now(&s->m);
+    struct meter *meter = &s->meter;
+    meter_open(meter, &s->m, &s->cfg.power, s->game.stats.rate > 0, sim_pending(&s->governor));
+    s->control.meter = s->dram.meter = meter;
+    meter->window = t / METER_WINDOW * METER_WINDOW;
+    meter_rate(meter, t, 0);
+    meter_control(meter, s->control.core, t, false);
+    trace_counter(meter->sink, meter->rest_watts, t, s->cfg.power.rest);
+    meter_temperature(meter, t, s->thermal.temperature);
+}
+
+static void trace(struct machine *m, const struct trace_sink *sink)
+{
+    struct soc *s = soc_of(m);
+    if (m->trace)
+        meter_close(&s->meter, m->n_devices, now(m));
+    s->control.meter = s->dram.meter = NULL;
+    machine_set_trace(m, sink);
+    if (sink)
+        start_trace(s);
+    for (int i = 0; i < m->n_devices; i++)
+        agent_trace(agent_at(m, i));
+}
+
 static uint64_t digest(struct machine *m)
 {
     return sim_digest(soc_of(m)->sim);
@@ -296,6 +332,7 @@ static void reset(struct machine *m)
     sim_reset(s->sim);
     dram_reset(&s->dram);
     control_init(&s->control, &s->cfg.control, s->sim);
+    s->control.meter = s->dram.meter;
     for (int i = 0; i < m->n_devices; i++) {
         agent_reset(agent_at(m, i));
         m->device[i]->ops->reset(m->device[i]); // what a device has besides
@@ -328,6 +365,7 @@ static const struct machine_ops ops = {
     .energy = energy,
     .frames = frames,
     .digest = digest,
+    .trace = trace,
     .reset = reset,
     .close = close_soc,
 };
@@ -526,11 +564,6 @@ void machine_soc_peaks(const struct machine *m, struct soc_peaks *out)
         out->npu_flops = p.flops;
         out->npu_ops = p.ops;
     }
-}
-
-void machine_soc_trace(struct machine *m, const struct sim_trace_sink *sink)
-{
-    sim_set_trace(soc_of(m)->sim, sink);
 }
 
 double machine_soc_dram_bytes(const struct machine *m)

@@ -14,7 +14,6 @@
 
 #include <stdio.h>
 #include "engine/machine.h"
-#include "sim/trace.h"
 
 // values: the devices also compute numbers (engine/ref.h) when their tasks complete.
 int machine_soc_open(const struct conf *c, bool values, struct machine **out, struct err *e);
@@ -36,8 +35,6 @@ struct soc_peaks {
 };
 void machine_soc_peaks(const struct machine *m, struct soc_peaks *out);
 
-// Slices of every task on tracks named like the devices; NULL: none. Outlives resets.
-void machine_soc_trace(struct machine *m, const struct sim_trace_sink *sink);
 double machine_soc_dram_bytes(const struct machine *m); // moved since the reset, for audits
 double machine_soc_cached(const struct machine *m);   // bytes of these from the system-level cache
 uint64_t machine_soc_events(const struct machine *m); // fired since the reset

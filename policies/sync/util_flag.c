@@ -21,6 +21,7 @@ void sync_flags_place(struct machine *m, const struct sync_flag_options *o)
 int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const struct ticket *t,
                     int n, struct err *e)
 {
+    int64_t begin = m->trace ? m->ops->now(m) : 0;
     for (int i = 0; i < n; i++) {
         struct device *d = m->device[t[i].device];
         for (int64_t turn = 1; m->ops->flag(m, t[i].device) < t[i].seq; turn++) {
@@ -32,6 +33,8 @@ int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const 
                 return rc;
         }
     }
+    if (m->trace)
+        machine_trace_control(m, "poll", begin);
     return 0;
 }
 
@@ -41,7 +44,10 @@ void sync_flags_sleep(struct machine *m, const struct sync_sleep_options *o, con
     int64_t due = 0;
     for (int i = 0; i < n; i++)
         due = t[i].due > due ? t[i].due : due;
-    int64_t left = due - o->margin - m->ops->now(m);
-    if (left >= o->granularity && left > 0)
-        m->ops->sleep(m, left);
+    int64_t begin = m->ops->now(m), left = due - o->margin - begin;
+    if (left < o->granularity || left <= 0)
+        return;
+    m->ops->sleep(m, left);
+    if (m->trace)
+        machine_trace_control(m, "sleep", begin);
 }

@@ -421,6 +421,7 @@ static inline struct fake *fake_open(const enum fake_kind *kinds, int n, double 
                                                .energy = fake_energy,
                                                .frames = fake_frames,
                                                .digest = fake_digest,
+                                               .trace = machine_set_trace,
                                                .reset = fake_reset,
                                                .close = fake_close};
     static const char *const name[] = {"gpu", "cpu", "npu", "card"};

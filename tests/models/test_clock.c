@@ -3,6 +3,7 @@
 // response, and that leaving everything alone changes nothing.
 #include "models/soc/clock.h"
 #include "models/soc/thermal.h"
+#include "base/trace_memory.h"
 #include "tests/models/soc_util.h"
 
 static const struct clock_params three = {.frequencies = {3, {1000000000, 500000000, 250000000}},
@@ -189,33 +190,33 @@ struct heat {
     uint64_t digest;
 };
 
-static double hottest, first_seen;
+static double hottest;
 static int64_t first_at;
 static int counted;
 
-static void on_counter(void *user, const char *track, int64_t time, double value)
+// The governor's readings in a trace, without that of the machine at rest.
+static void look(const struct trace_memory *t)
 {
-    (void)user;
-    CHECK_STR(track, "temperature");
-    if (!counted++)
-        first_seen = value, first_at = time;
-    hottest = value > hottest ? value : hottest;
-}
-
-static void on_slice(void *user, const char *track, const char *name, int64_t begin, int64_t end)
-{
-    (void)user, (void)track, (void)name, (void)begin, (void)end;
+    counted = 0, hottest = 0;
+    for (size_t i = 0; i < t->n_counters; i++) {
+        const struct trace_count *c = &t->counter[i];
+        if (strcmp(t->track[c->track].group, "temperature") != 0 || !c->time)
+            continue;
+        if (!counted++)
+            first_at = c->time;
+        hottest = c->value > hottest ? c->value : hottest;
+    }
 }
 
 static struct heat work(const char *set)
 {
-    static const struct sim_trace_sink sink = {NULL, on_slice, on_counter};
+    struct trace_memory trace;
     struct machine *m = soc_open(SOC_DEFAULT, set, false);
     int gpu = soc_index(m, DEVICE_GPU);
     struct task *t = soc_matmul(4096, 4096, 256, 0);
     struct energy e;
-    counted = 0, hottest = 0;
-    machine_soc_trace(m, &sink);
+    trace_memory_init(&trace);
+    m->ops->trace(m, &trace.sink);
     uint64_t seq = 0;
     for (int i = 0; i < 1500; i++)
         seq = soc_submit(m, gpu, t);
@@ -225,6 +226,9 @@ static struct heat work(const char *set)
                      m->ops->digest(m)};
     test_note("%s: %.2f s, %.1f J, %.2f degC, throttled %.0f %%", set ? set : "-", h.took, h.total,
               h.temperature, h.throttled * 100);
+    m->ops->trace(m, NULL);
+    look(&trace);
+    trace_memory_fini(&trace);
     soc_close(m);
     return h;
 }

@@ -266,38 +266,6 @@ static void test_pauses_are_turns(void)
     soc_close(m);
 }
 
-static int slices;
-static int64_t traced;
-
-static void on_slice(void *user, const char *track, const char *name, int64_t begin, int64_t end)
-{
-    (void)user;
-    CHECK_STR(track, "gpu");
-    CHECK_STR(name, "matmul");
-    slices++;
-    traced += end - begin;
-}
-
-static void on_counter(void *user, const char *track, int64_t time, double value)
-{
-    (void)user, (void)track, (void)time, (void)value;
-}
-
-static void test_trace(void)
-{
-    static const struct sim_trace_sink sink = {NULL, on_slice, on_counter};
-    struct machine *m = soc_open(SOC_DEFAULT, NULL, false);
-    int gpu = soc_index(m, DEVICE_GPU);
-    struct device_stats s;
-    machine_soc_trace(m, &sink);
-    for (int i = 0; i < 4; i++)
-        soc_until(m, gpu, soc_submit(m, gpu, soc_matmul(64, 64, 4, 0)));
-    m->device[gpu]->ops->stats(m->device[gpu], &s);
-    CHECK_INT(slices, 4);
-    CHECK_INT(traced, s.busy_ps);
-    soc_close(m);
-}
-
 static void test_buffers(void)
 {
     struct err e = {0};
@@ -457,5 +425,5 @@ static void test_profile_of_company(void)
 TESTS(models_soc, T(test_all_open_and_run), T(test_same_run_same_digest),
       T(test_thousand_runs_do_not_grow), T(test_reset_with_work_under_way), T(test_strict),
       T(test_dump_reads_back), T(test_sources), T(test_sleeping), T(test_pauses_are_turns),
-      T(test_trace), T(test_buffers), T(test_values), T(test_profile_is_awake),
+      T(test_buffers), T(test_values), T(test_profile_is_awake),
       T(test_profile_of_sharing), T(test_profile_of_company), T(test_isolated_is_not_streamed))

@@ -5,7 +5,6 @@
 #include <string.h>
 #include "base/digest.h"
 #include "sim/sim.h"
-#include "sim/trace.h"
 
 // A probe writes down when it fired and then does what its test wants.
 struct probe {
@@ -383,43 +382,6 @@ static void test_settle_runs_once_before_the_clock_moves(void)
     sim_destroy(s);
 }
 
-static int traced;
-static void on_slice(void *user, const char *track, const char *name, int64_t b, int64_t e)
-{
-    CHECK(user == &traced);
-    CHECK_STR(track, "npu");
-    CHECK_STR(name, "matmul");
-    CHECK_INT(b, 3);
-    CHECK_INT(e, 9);
-    traced++;
-}
-static void on_counter(void *user, const char *track, int64_t time, double value)
-{
-    CHECK(user == &traced);
-    CHECK_STR(track, "dram");
-    CHECK_INT(time, 7);
-    CHECK_NEAR(value, 0.5, 0);
-    traced += 10;
-}
-
-static void test_trace_goes_to_the_sink(void)
-{
-    static const struct sim_trace_sink sink = {&traced, on_slice, on_counter};
-    struct sim *s = sim_create();
-    CHECK(!sim_tracing(s));
-    sim_trace_slice(s, "npu", "matmul", 3, 9); // to nobody
-    sim_set_trace(s, &sink);
-    CHECK(sim_tracing(s));
-    sim_run_until(s, 7);
-    sim_trace_slice(s, "npu", "matmul", 3, 9);
-    sim_trace_counter(s, "dram", 0.5);
-    CHECK_INT(traced, 11);
-    sim_set_trace(s, NULL);
-    sim_trace_counter(s, "dram", 0.5);
-    CHECK_INT(traced, 11);
-    sim_destroy(s);
-}
-
 // Random operations against a list that is kept sorted by insertion: what is next, and when, must
 // agree after each one. Few distinct times, so that ties are everywhere; operations happen inside
 // handlers (while the root is vacant) as often as outside.
@@ -551,5 +513,5 @@ TESTS(sim_sim, T(test_empty), T(test_order_is_time_then_sequence), T(test_cancel
       T(test_reschedule_inside_a_handler), T(test_run_until_is_inclusive),
       T(test_run_until_includes_what_handlers_add), T(test_step_inside_a_handler), T(test_reset),
       T(test_note_digests_time_kind_and_value), T(test_settle_runs_once_before_the_clock_moves),
-      T(test_trace_goes_to_the_sink), T(test_random_operations_agree_with_a_sorted_list),
+      T(test_random_operations_agree_with_a_sorted_list),
       T(test_digest_is_the_same_everywhere))
