@@ -216,7 +216,7 @@ static void counts_json(struct json *j, const struct report_view *v)
     json_object_end(j);
 }
 
-// Per objective: whose value is best, what gpu_only reaches at best, the exact optimum.
+// Per objective: whose value is best, and what gpu_only reaches at best.
 static void objectives_json(struct json *j, const struct report_view *v)
 {
     json_array_begin(j, "objectives");
@@ -226,7 +226,6 @@ static void objectives_json(struct json *j, const struct report_view *v)
         json_str(j, "metric", metric_rows[m].name);
         json_i64(j, "best", v->ranking.best[o]);
         json_i64(j, "gpu_only", report_best_of_policy(v, "gpu_only", o));
-        report_number(j, "optimum", v->r->optimum ? v->r->optimum[o] : (double)NAN);
         json_object_end(j);
     }
     json_array_end(j);

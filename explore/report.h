@@ -26,6 +26,8 @@ struct report_run {
     struct session_plans plans;
     struct trace_memory trace; // of the prefill and a few tokens
     struct session_result result;
+    // The least that any plan can take, by the cost model that the policy planned with; 0: unknown.
+    double optimum_prefill_ms, optimum_decode_ms;
 };
 void report_run_fini(struct report_run *r);
 

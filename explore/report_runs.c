@@ -4,6 +4,7 @@
 // A timeline shows two windows, each from its own zero: the first layers of the prefill, and one
 // token in the middle of the decoding. Which slices belong to a layer nobody reports; the window is
 // that share of the step's time, and a slice that reaches over its end is cut there.
+#include <math.h>
 #include <string.h>
 #include "explore/report_internal.h"
 
@@ -184,6 +185,11 @@ static void timeline_json(struct json *j, const struct report_run *r)
     json_object_end(j);
 }
 
+static double known(double ms)
+{
+    return ms > 0 ? ms : (double)NAN;
+}
+
 void report_runs(struct json *j, const struct report_view *v)
 {
     json_str(j, "no_runs", v->r->no_runs);
@@ -197,6 +203,10 @@ void report_runs(struct json *j, const struct report_view *v)
         json_i64(j, "n_prompt", r->n_prompt);
         json_i64(j, "n_gen", r->n_gen);
         json_i64(j, "n_layer", r->n_layer);
+        report_number(j, "predicted_prefill_ms", r->result.predicted_prefill_ms);
+        report_number(j, "predicted_decode_ms", r->result.predicted_decode_ms);
+        report_number(j, "optimum_prefill_ms", known(r->optimum_prefill_ms));
+        report_number(j, "optimum_decode_ms", known(r->optimum_decode_ms));
         json_array_begin(j, "devices");
         for (int d = 0; r->plans_made && d < r->machine.n_devices; d++)
             json_str(j, NULL, r->machine.device[d].name);

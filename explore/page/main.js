@@ -12,8 +12,6 @@ function card(o) {
   } else if (o.gpu_only === o.best) {
     than.push(el("div", { class: "than" }, "gpu_only itself is best"));
   }
-  if (known(o.optimum))
-    than.push(el("div", { class: "than" }, `${percent(Math.abs(cost(m, v) / cost(m, o.optimum) - 1))} from the exact optimum (${withUnit(m, o.optimum)})`));
   return el("div", { class: "card" }, el("div", { class: "what" }, `${m.rate ? "Highest" : "Least"} ${m.title}`),
     el("div", { class: "value" }, withUnit(m, v)), el("div", { class: "how" }, label(o.best)), than);
 }
