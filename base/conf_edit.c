@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/conf.h"
+#include "base/file.h"
 
 enum { MAX_NESTING = 64, MAX_KEY = 256 };
 
@@ -348,22 +348,9 @@ const char *conf_edit_text(const struct conf_edit *x)
 
 int conf_edit_write(const struct conf_edit *x, const char *path, struct err *e)
 {
-    char *part = NULL;
-    if (asprintf(&part, "%s.part", path) < 0)
-        return err_at(e, ERR_MEMORY, path, 0, NULL, "no memory for a name");
-    FILE *f = fopen(part, "w");
-    bool ok = f && fputs(x->text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
-    int why = errno;
-    if (f && fclose(f) != 0 && ok) {
-        why = errno;
-        ok = false;
-    }
-    if (ok && rename(part, path) != 0) {
-        why = errno;
-        ok = false;
-    }
-    if (!ok && f)
-        unlink(part);
-    free(part);
-    return ok ? 0 : err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(why));
+    struct file out;
+    if (file_begin(&out, path, e) < 0)
+        return ERR_IO;
+    fputs(x->text, out.f); // the stream remembers errors
+    return file_end(&out, 0, e);
 }

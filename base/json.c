@@ -160,6 +160,20 @@ void json_i64(struct json *j, const char *key, int64_t v)
     fprintf(j->f, "%" PRId64, v);
 }
 
+void json_fixed(struct json *j, const char *key, int64_t v, int decimals)
+{
+    uint64_t one = 1, digits = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    for (int i = 0; i < decimals; i++)
+        one *= 10;
+    uint64_t rest = digits % one;
+    for (; rest && rest % 10 == 0; decimals--)
+        rest /= 10;
+    lead_in(j, key);
+    fprintf(j->f, "%s%" PRIu64, v < 0 ? "-" : "", digits / one);
+    if (rest)
+        fprintf(j->f, ".%0*" PRIu64, decimals, rest);
+}
+
 void json_f64(struct json *j, const char *key, double v)
 {
     char buf[32];

@@ -26,6 +26,7 @@ void json_array_end(struct json *j);
 void json_str(struct json *j, const char *key, const char *s); // NULL writes null
 void json_str_n(struct json *j, const char *key, const char *s, size_t n);
 void json_i64(struct json *j, const char *key, int64_t v);
+void json_fixed(struct json *j, const char *key, int64_t v, int decimals); // v / 10^decimals, exact
 void json_f64(struct json *j, const char *key, double v); // shortest that reads back; NaN: null
 void json_bool(struct json *j, const char *key, bool v);
 void json_none(struct json *j, const char *key); // writes null

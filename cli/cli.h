@@ -102,6 +102,24 @@ int cli_generate_weights(struct model *m, const char *encoding, uint64_t seed, s
 // A whole number from the command line, or a usage error that names the option.
 int cli_whole(struct argp_state *state, const char *option, const char *arg, int min, int max);
 
+// The option --trace FILE of a command that runs a session.
+#define CLI_TRACE_OPTION                                                                           \
+    {                                                                                              \
+        "trace", CLI_TRACE, "FILE", 0,                                                             \
+            "write what happened when: tasks, queues, the control plane, bandwidth and power "     \
+            "over "                                                                                \
+            "time, what waited for what. NAME.pftrace is for ui.perfetto.dev, NAME.json for "      \
+            "Chrome's about:tracing and other viewers",                                            \
+            0                                                                                      \
+    }
+enum { CLI_TRACE = 3900 };
+struct trace_file;
+// Opens the file before anything is run; *out is NULL when path is.
+int cli_trace_open(const char *path, const struct common *c, const char *model,
+                   struct trace_file **out, struct err *e);
+// Closes it (NULL: nothing to do) with the return code so far.
+int cli_trace_close(struct trace_file *t, int rc, struct err *e);
+
 // One session by names: parses policy and sync, profiles (a simulated machine on a twin at flow
 // level that computes no values), runs, audits. `q` may carry prompt, sampler and callbacks;
 // machine, policy, sync and cost are filled in.

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "base/trace_file.h"
 #include "engine/host/host.h"
 #include "models/soc/soc.h"
 
@@ -432,6 +433,21 @@ fail:
         twin->ops->close(twin);
     cli_session_close(s);
     return e->code;
+}
+
+int cli_trace_open(const char *path, const struct common *c, const char *model,
+                   struct trace_file **out, struct err *e)
+{
+    char title[400];
+    *out = NULL;
+    snprintf(title, sizeof title, "%.90s, %.90s, %.90s, %.90s", c->machine, model, c->policy,
+             c->sync);
+    return path ? trace_file_open(path, title, out, e) : 0;
+}
+
+int cli_trace_close(struct trace_file *t, int rc, struct err *e)
+{
+    return t ? trace_file_close(t, rc, e) : rc;
 }
 
 void cli_session_close(struct cli_session *s)

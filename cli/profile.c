@@ -7,11 +7,10 @@
 // it is complete: whatever ends the program, there is never half a profile.
 #include "cli/explore.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "explore/characterise.h"
 #include "explore/plot.h"
 
@@ -96,53 +95,6 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-// --- the file
-
-struct output {
-    const char *name; // NULL: standard output
-    char part[1024];  // what is written until it is complete; empty: `name` itself
-    FILE *f;
-};
-
-// A device or a pipe is written to; only a file may be replaced by another one.
-static bool in_place(const char *name)
-{
-    struct stat s;
-    return stat(name, &s) == 0 && !S_ISREG(s.st_mode);
-}
-
-static int output_open(struct output *o, const char *name, struct err *e)
-{
-    *o = (struct output){.name = name, .f = stdout};
-    if (!name)
-        return 0;
-    bool direct = in_place(name);
-    if (!direct && snprintf(o->part, sizeof o->part, "%s.part", name) >= (int)sizeof o->part)
-        return err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(ENAMETOOLONG));
-    o->f = fopen(direct ? name : o->part, "w");
-    return o->f ? 0 : err_at(e, ERR_IO, name, 0, NULL, "%s", strerror(errno));
-}
-
-// Gives the file its name, or removes it when rc says that something went wrong before.
-static int output_close(struct output *o, int rc, struct err *e)
-{
-    bool bad = fflush(o->f) != 0 || ferror(o->f);
-    int why = errno;
-    if (o->name && fclose(o->f) != 0 && !bad) {
-        bad = true;
-        why = errno;
-    }
-    if (rc == 0 && !bad && *o->part && rename(o->part, o->name) != 0) {
-        bad = true;
-        why = errno;
-    }
-    if (rc == 0 && bad)
-        rc = err_at(e, ERR_IO, o->name ? o->name : "standard output", 0, NULL, "%s", strerror(why));
-    if (rc != 0 && *o->part)
-        unlink(o->part);
-    return rc;
-}
-
 // --- the cost table
 
 static void row_json(void *ctx, const struct cost_row *r)
@@ -179,17 +131,17 @@ static int cost_table(struct profile_options *o, struct model *m, struct err *e)
 {
     struct cli_factory f;
     struct cli_session s;
-    struct output out;
+    struct file out;
     if (cli_factory_open(o->w.c.machine, &o->w.c, false, &f, e) < 0 ||
         (!f.soc && !m->has_data && cli_generate_weights(m, o->w.encoding, o->w.c.seed, e) < 0) ||
-        output_open(&out, o->out, e) < 0)
+        file_begin(&out, o->out, e) < 0)
         return e->code;
     int rc = cli_session_open(&f, &o->w.c, m, o->w.prompt, o->w.gen, &s, e);
     if (rc >= 0) {
         write_table(s.cost, o->w.c.json, out.f);
         cli_session_close(&s);
     }
-    return output_close(&out, rc < 0 ? rc : 0, e);
+    return file_end(&out, rc < 0 ? rc : 0, e);
 }
 
 // --- the characterisation
@@ -233,7 +185,7 @@ static int measure(struct machine *m, struct point *p, int n, bool progress, str
 }
 
 static int report(const struct profile_options *o, const struct machine *m, const struct point *p,
-                  int n, struct output *out, struct err *e)
+                  int n, struct file *out, struct err *e)
 {
     bool terminal = !o->out && !o->w.c.json && isatty(STDOUT_FILENO);
     if (o->plots && characterise_plots(p, n, o->plots, "svg", e) < 0)
@@ -254,13 +206,13 @@ static int characterise(struct profile_options *o, struct err *e)
     struct machine *m = NULL;
     struct point *p = NULL;
     struct cli_factory f;
-    struct output out;
+    struct file out;
     int n = 0;
     if (o->plots && !plot_available())
         return err_set(e, ERR_UNSUPPORTED,
                        "gnuplot draws the plots and is not installed (Debian: gnuplot-nox)");
     if (cli_factory_open(o->w.c.machine, &o->w.c, false, &f, e) < 0 ||
-        output_open(&out, o->out, e) < 0)
+        file_begin(&out, o->out, e) < 0)
         return e->code;
     cli_catch_stop();
     int rc = cli_machine_open(&f, &m, e);
@@ -270,7 +222,7 @@ static int characterise(struct profile_options *o, struct err *e)
         rc = measure(m, p, n, cli_show_progress(&o->w.c), e);
     if (rc == 0)
         rc = report(o, m, p, n, &out, e);
-    rc = output_close(&out, rc, e);
+    rc = file_end(&out, rc, e);
     free(p);
     if (m)
         m->ops->close(m);

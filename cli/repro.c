@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include "base/file.h"
 #include "base/units.h"
 #include "cli/explore.h"
 #include "cli/repro.h"
@@ -402,21 +402,11 @@ static int plots(const struct reproduction *r, const struct experiments *x, cons
 int repro_write(const char *path, void (*write)(const void *what, FILE *f), const void *what,
                 struct err *e)
 {
-    char new[600];
-    if (snprintf(new, sizeof new, "%s.new", path) >= (int)sizeof new)
-        return err_set(e, ERR_USAGE, "the name of the result is too long");
-    FILE *f = fopen(new, "w");
-    if (!f)
-        return err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
-    write(what, f);
-    bool bad = ferror(f) != 0;
-    bad |= fclose(f) != 0;
-    if (bad || rename(new, path) != 0) {
-        err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
-        unlink(new);
-        return e->code;
-    }
-    return 0;
+    struct file out;
+    if (file_begin(&out, path, e) < 0)
+        return ERR_IO;
+    write(what, out.f);
+    return file_end(&out, 0, e);
 }
 
 static void write_result(const void *what, FILE *f)

@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
+#include "base/trace_file.h"
 #include "engine/gguf.h"
 #include "engine/tokenizer.h"
 
 struct run_options {
     struct common c;
-    const char *model, *prompt;
+    const char *model, *prompt, *trace;
     int n, n_ctx;
     struct sampler_options sampler;
     bool ignore_eos;
@@ -29,6 +30,7 @@ static const struct argp_option options[] = {
     {"min-p", KEY_MIN_P, "P", 0, "drop tokens below P times the best one (default 0)", 0},
     {"ctx", KEY_CTX, "N", 0, "context to allocate (default: prompt + N)", 0},
     {"ignore-eos", KEY_IGNORE_EOS, 0, 0, "do not stop at an end-of-text token", 0},
+    CLI_TRACE_OPTION,
     {0},
 };
 
@@ -72,6 +74,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_IGNORE_EOS:
         o->ignore_eos = true;
+        break;
+    case CLI_TRACE:
+        o->trace = arg;
         break;
     case ARGP_KEY_ARG:
         if (o->model)
@@ -170,7 +175,7 @@ static int encode(const struct tokenizer *t, const char *prompt, int32_t **ids, 
 }
 
 static int generate(struct run_options *o, struct model *m, const struct tokenizer *t,
-                    struct err *e)
+                    struct trace_file *trace, struct err *e)
 {
     struct cli_factory f;
     struct cli_session s;
@@ -186,8 +191,9 @@ static int generate(struct run_options *o, struct model *m, const struct tokeniz
         cli_factory_open(o->c.machine, &o->c, true, &f, e) < 0 ||
         cli_session_open(&f, &o->c, m, n_prompt, o->n, &s, e) < 0) {
         free(ids);
-        return e->code;
+        return cli_trace_close(trace, e->code, e);
     }
+    s.q.trace = trace ? trace_file_sink(trace) : NULL;
     s.q.prompt = ids;
     s.q.n_ctx = o->n_ctx;
     s.q.sampler = o->sampler;
@@ -198,7 +204,7 @@ static int generate(struct run_options *o, struct model *m, const struct tokeniz
     if (n_prompt + o->n > m->shape.n_ctx)
         log_warn("%d prompt tokens and up to %d more exceed the %d that %s was trained for",
                  n_prompt, o->n, m->shape.n_ctx, m->shape.name);
-    int rc = session_run(&s.q, &r, e);
+    int ran = session_run(&s.q, &r, e), rc = cli_trace_close(trace, ran, e);
     if (rc == 0 && o->c.json) {
         struct json j;
         json_begin(&j, stdout, true);
@@ -210,7 +216,7 @@ static int generate(struct run_options *o, struct model *m, const struct tokeniz
         printf("\n\n");
         cli_result_print(stdout, &s, &o->c, &r);
     }
-    if (rc == 0)
+    if (ran == 0)
         session_result_fini(&r);
     cli_session_close(&s);
     free(ids);
@@ -223,6 +229,7 @@ int cmd_run(int argc, char **argv)
     struct run_options o = {.prompt = "", .n = 64, .sampler = {.top_p = 1}};
     struct model *m = NULL;
     struct tokenizer *t = NULL;
+    struct trace_file *trace;
     struct err e;
     common_init(&o.c);
     cli_parse(&argp, argc, argv, &o);
@@ -238,7 +245,9 @@ int cmd_run(int argc, char **argv)
     if (rc >= 0)
         rc = tokenizer_create(m->gguf, &t, &e);
     if (rc >= 0)
-        rc = generate(&o, m, t, &e);
+        rc = cli_trace_open(o.trace, &o.c, o.model, &trace, &e);
+    if (rc >= 0)
+        rc = generate(&o, m, t, trace, &e);
     if (t)
         tokenizer_destroy(t);
     if (m)

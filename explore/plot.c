@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/file.h"
 
 extern char **environ;
 
@@ -272,18 +273,18 @@ static bool ends_in(const char *path, const char *ending)
     return n > k && !strcmp(path + n - k, ending);
 }
 
-static int draw(const struct plot *p, bool svg, const char *path, const char *part, struct err *e)
+static int draw(const struct plot *p, bool svg, const char *path, FILE *out, struct err *e)
 {
     char text[200];
     FILE *in = tmpfile(), *messages = tmpfile();
-    int rc = 0, out = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (out < 0 || !in || !messages) {
+    int rc = 0;
+    if (!in || !messages) {
         rc = err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
     } else {
         script(p, svg, in);
         fflush(in);
         rewind(in);
-        int status = ferror(in) ? -1 : gnuplot(fileno(in), out, fileno(messages));
+        int status = ferror(in) ? -1 : gnuplot(fileno(in), fileno(out), fileno(messages));
         if (status < 0 && errno == ENOENT)
             rc = err_at(e, ERR_UNSUPPORTED, path, 0, NULL,
                         "gnuplot draws the plots and is not installed (Debian: gnuplot-nox)");
@@ -294,8 +295,6 @@ static int draw(const struct plot *p, bool svg, const char *path, const char *pa
             rc = err_at(e, ERR_IO, path, 0, NULL, "gnuplot failed (%d): %s", status, text);
         }
     }
-    if (out >= 0 && close(out) < 0 && rc == 0)
-        rc = err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
     if (in)
         fclose(in);
     if (messages)
@@ -305,21 +304,16 @@ static int draw(const struct plot *p, bool svg, const char *path, const char *pa
 
 int plot_write(const struct plot *p, const char *path, struct err *e)
 {
-    char part[1024];
+    struct file out;
     bool svg = ends_in(path, ".svg");
     if (!svg && !ends_in(path, ".png"))
         return err_at(e, ERR_USAGE, path, 0, NULL, "a plot's name ends in .svg or .png");
     if (!has_points(p))
         return err_at(e, ERR_USAGE, path, 0, NULL, "nothing to plot");
-    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
-        return err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(ENAMETOOLONG));
     struct stat old;
     if (stat(path, &old) == 0 && !S_ISREG(old.st_mode))
         return err_at(e, ERR_IO, path, 0, NULL, "there is something that is not a file");
-    int rc = draw(p, svg, path, part, e);
-    if (rc == 0 && rename(part, path) < 0)
-        rc = err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
-    if (rc < 0)
-        unlink(part);
-    return rc;
+    if (file_begin(&out, path, e) < 0)
+        return ERR_IO;
+    return file_end(&out, draw(p, svg, path, out.f, e), e);
 }
