@@ -12,14 +12,15 @@ enum { PREFILL_LAYERS = 3, MOST_SLICES = 6000, MOST_COUNTS = 6000 };
 
 // --- plans
 
-static void shard_json(struct json *j, const struct shard *s)
+// Tokens count from `first`: an operator of the last token alone has one.
+static void shard_json(struct json *j, const struct shard *s, int first)
 {
     json_object_begin(j, NULL);
     json_i64(j, "device", s->device);
     json_i64(j, "m0", s->m0);
     json_i64(j, "m1", s->m1);
-    json_i64(j, "n0", s->n0);
-    json_i64(j, "n1", s->n1);
+    json_i64(j, "n0", s->n0 - first);
+    json_i64(j, "n1", s->n1 - first);
     if (s->n_pad)
         json_i64(j, "n_pad", s->n_pad);
     if (s->order != ORDER_WEIGHT_STREAMED)
@@ -56,7 +57,7 @@ static void plan_json(struct json *j, const char *name, const struct plan *p, co
                                    sizeof text));
             json_array_begin(j, "shards");
             for (int k = 0; k < s->op[o].n_shards; k++)
-                shard_json(j, &s->op[o].shard[k]);
+                shard_json(j, &s->op[o].shard[k], g->op[o].last_only ? s->n1 - s->n0 - 1 : 0);
             json_array_end(j);
             json_object_end(j);
         }

@@ -13,6 +13,8 @@ const syncs = paramBy("sync") || { choices: [], value: [] };
 
 // --- markup
 
+// Long labels may break after their separators.
+const soft = (s) => String(s).split(/(?<=[,;:+=.] ?)(?=\S)/).flatMap((t, k) => (k ? [document.createElement("wbr"), t] : [t]));
 const byId = (id) => document.getElementById(id);
 
 // el("p", {class: "muted"}, "text", child): texts are texts, never markup.
@@ -30,12 +32,15 @@ const esc = (s) => String(s).replace(/[&<>"']/g, (c) => escapes[c]);
 
 // --- values
 
-function digits(v) {
+// Four digits; `fixed` keeps zeros at the end, so that columns line up.
+function digits(v, fixed) {
   const a = Math.abs(v);
   if (a !== 0 && (a < 1e-3 || a >= 1e7)) return v.toExponential(2);
-  const places = a >= 1000 ? 0 : a >= 100 ? 1 : a >= 10 ? 2 : 3;
-  return v.toLocaleString("en", { maximumFractionDigits: places });
+  const places = a === 0 || a >= 1000 ? 0 : a >= 100 ? 1 : a >= 10 ? 2 : 3;
+  return v.toLocaleString("en", { maximumFractionDigits: places, minimumFractionDigits: fixed ? places : 0 });
 }
+// Whole counts stay whole.
+const whole = (m) => ["frames", "bits"].includes(m.unit);
 // Bytes by powers of a thousand; everything else in its own unit.
 function scaleOf(unit, largest) {
   if (unit !== "bytes") return { unit, by: 1 };
@@ -44,9 +49,9 @@ function scaleOf(unit, largest) {
 }
 for (const m of P.metrics) m.scale = scaleOf(m.unit, m.value.reduce((a, v) => Math.max(a, v === null ? 0 : v), 0));
 const known = (v) => v !== null && v !== undefined;
-const number = (m, v) => (known(v) ? digits(v / m.scale.by) : "–");
+const number = (m, v) => (known(v) ? digits(v / m.scale.by, !whole(m)) : "–");
 const withUnit = (m, v) => (known(v) ? `${number(m, v)}${m.scale.unit ? " " + m.scale.unit : ""}` : "unknown");
-const percent = (v) => (known(v) ? `${digits(100 * v)} %` : "–");
+const percent = (v) => (!known(v) ? "–" : v > 0 && v < .0005 ? "< 0.1 %" : `${(100 * v).toFixed(1)} %`);
 const titled = (m) => `${m.title[0].toUpperCase()}${m.title.slice(1)}`;
 const axisName = (m) => `${titled(m)}${m.scale.unit ? ` (${m.scale.unit})` : ""}`;
 // What is minimised.
@@ -118,7 +123,7 @@ const charts = [];
 function chart(id, build) {
   const dom = byId(id);
   const c = { dom, e: echarts.init(dom, null, { renderer: "canvas" }), build };
-  c.draw = () => c.e.setOption({ animation: false, textStyle: { fontFamily: "inherit" }, ...build(c) }, { notMerge: true });
+  c.draw = () => c.e.setOption({ animation: false, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...build(c) }, { notMerge: true });
   new ResizeObserver(() => { c.e.resize(); if (c.width !== dom.clientWidth) { c.width = dom.clientWidth; c.draw(); } }).observe(dom);
   c.width = dom.clientWidth;
   c.draw();

@@ -7,13 +7,13 @@ function effectRow(f, o, m) {
   const rows = p.choices.map((c, k) => ({ c, k, ...e.choices[k] })).filter((r) => r.n);
   return el("details", { class: "effect" },
     el("summary", {}, el("span", { class: "name" }, p.name), el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: `width: ${known(e.share) ? 100 * e.share : 0}%` })),
-      el("span", { class: "number" }, known(e.share) ? percent(e.share) : "–"), el("span", { class: "number" }, known(e.ratio) ? `${digits(e.ratio)}×` : "–"), el("span", { class: "best" }, best)),
+      el("span", { class: "number" }, known(e.share) ? percent(e.share) : "–"), el("span", { class: "number" }, known(e.ratio) ? `${digits(e.ratio, true)}×` : "–"), el("span", { class: "best" }, best)),
     el("div", { class: "scroll" }, el("table", {},
       el("thead", {}, el("tr", {}, el("th", {}, "Choice"), el("th", { class: "number" }, "Points"), el("th", { class: "number" }, "Geometric mean ", el("span", { class: "unit" }, m.scale.unit)),
         el("th", { class: "number" }, "Best ", el("span", { class: "unit" }, m.scale.unit)), el("th", {}, "Best configuration"))),
       el("tbody", {}, rows.map((r) => el("tr", {}, el("td", {}, r.c), el("td", { class: "number" }, r.n.toLocaleString("en")), el("td", { class: "number" }, number(m, r.mean)),
         el("td", { class: "number" }, r.best >= 0 ? number(m, m.value[r.best]) : "–"),
-        el("td", { class: "config" }, r.best >= 0 ? el("button", { type: "button", onclick: () => showDetail(r.best, true) }, label(r.best)) : "")))))));
+        el("td", { class: "config" }, r.best >= 0 ? el("button", { type: "button", onclick: () => showDetail(r.best, true) }, soft(label(r.best))) : "")))))));
 }
 
 function effectList(o) {
@@ -28,7 +28,7 @@ function effectList(o) {
   const share = (f) => (known(f.on[at].share) ? f.on[at].share : -1);
   const sorted = [...groups].sort((a, b) => (b[0].startsWith("For") - a[0].startsWith("For")) || Math.max(...b[1].map(share)) - Math.max(...a[1].map(share)));
   byId("effects-list").replaceChildren(...sorted.map(([name, list]) => el("div", {}, el("h3", {}, `${name} (${plural(Math.max(...list.map((f) => f.on[at].n)), "point")})`),
-    el("div", { class: "effect effects-head" }, el("summary", { "aria-hidden": "true" }, el("span", { class: "name" }, "Parameter"), el("span", { class: "bar", style: "visibility: hidden" }), el("span", { class: "number" }, "Share"), el("span", { class: "number" }, "Factor"), el("span", { class: "best" }, "Choice of the best point"))),
+    name !== sorted[0][0] ? null : el("div", { class: "effect effects-head" }, el("div", { class: "columns-head" }, el("span", { class: "name" }, "Parameter"), el("span", { class: "bar", style: "visibility: hidden" }), el("span", { class: "number" }, "Share"), el("span", { class: "number" }, "Factor"), el("span", { class: "best" }, "Choice of the best point"))),
     list.sort((a, b) => share(b) - share(a)).map((f) => effectRow(f, at, m)))));
 }
 

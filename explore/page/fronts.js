@@ -28,7 +28,8 @@ function frontsOption(c) {
   const by = view.by === "policy" ? policies : syncs;
   const rows = filter.rows(filter.base).filter((i) => known(x.value[i]) && known(y.value[i]) && (!filter.lines || filter.lines.has(i)));
   const front = frontOf(rows, x, y), place = (i) => [x.value[i] / x.scale.by, y.value[i] / y.scale.by, i];
-  const rx = view.near ? nice(nearRange(x, front)) : {}, ry = view.near ? nice(nearRange(y, front)) : {};
+  const close = front.concat(rows.filter((i) => P.front[i]));
+  const rx = view.near ? nice(nearRange(x, close)) : {}, ry = view.near ? nice(nearRange(y, close)) : {};
   const inside = (v, r) => r.min === undefined || (v >= r.min && v <= r.max);
   const hidden = rows.filter((i) => { const p = place(i); return !inside(p[0], rx) || !inside(p[1], ry); }).length;
   byId("fronts-count").textContent = `${plural(rows.length, "point")} shown` + (hidden ? `, of these ${hidden.toLocaleString("en")} outside the range` : "") +
@@ -83,7 +84,7 @@ function showDetail(i, scroll) {
   const actions = el("div", { class: "toolbar" });
   if (run >= 0) actions.append(el("button", { type: "button", onclick: () => { selectRun(run); byId("plans").scrollIntoView(); } }, "Show its plan and timeline"));
   actions.append(el("button", { type: "button", onclick: () => box.replaceChildren() }, "Close"));
-  box.replaceChildren(el("h3", { tabindex: "-1" }, label(i)),
+  box.replaceChildren(el("h3", { tabindex: "-1" }, soft(label(i))),
     feasible(i) ? "" : el("p", { class: "note" }, `${statusOf(i)}${reasonOf(i) ? ": " + reasonOf(i) : ""}`),
     el("dl", { class: "metrics" }, P.metrics.filter((m) => known(m.value[i])).map((m) => el("div", {}, el("dt", {}, titled(m)), el("dd", {}, withUnit(m, m.value[i]))))),
     simple ? el("p", {}, "To run it again: ", el("code", {}, `partita sim --soc ${soc} --model ${quote(D.campaign.model)} --prompt ${n} --gen ${g} --policy ${quote(policyOf(i))} --sync ${quote(syncOf(i))}${set}`)) : "",
@@ -127,10 +128,6 @@ function fronts() {
   const first = objectives.map((o) => o.metric).concat(choices.map((m) => m.name));
   view.x = first[0];
   view.y = first.find((m) => m !== view.x) || view.x;
-  const used = (m) => m.value.filter((v) => known(v) && v > 0);
-  const wide = [view.x, view.y].some((k) => { const v = used(metrics.get(k)); return v.length && v.reduce((a, b) => Math.max(a, b)) > 20 * v.reduce((a, b) => Math.min(a, b)); });
-  view.log = false;
-  view.near = wide;
   filters();
   const options = choices.map((m) => [m.name, axisName(m)]);
   const redraw = () => { setBrush(null); view.chart.draw(); };

@@ -7,13 +7,13 @@ function card(o) {
   if (o.best < 0) return null;
   const v = m.value[o.best];
   if (o.gpu_only >= 0 && o.gpu_only !== o.best) {
-    const g = m.value[o.gpu_only], factor = cost(m, g) / cost(m, v);
-    than.push(el("div", { class: "than" }, `${digits(factor)} times as good as the best gpu_only (${withUnit(m, g)})`));
+    const g = m.value[o.gpu_only];
+    than.push(el("div", { class: "than" }, `gpu_only at best ${withUnit(m, g)}, ${digits(g / v)}× as much`));
   } else if (o.gpu_only === o.best) {
-    than.push(el("div", { class: "than" }, "gpu_only itself is best"));
+    than.push(el("div", { class: "than" }, "nothing is better than gpu_only"));
   }
   return el("div", { class: "card" }, el("div", { class: "what" }, `${m.rate ? "Highest" : "Least"} ${m.title}`),
-    el("div", { class: "value" }, withUnit(m, v)), el("div", { class: "how" }, label(o.best)), than);
+    el("div", { class: "value" }, withUnit(m, v)), el("div", { class: "how" }, soft(label(o.best))), than);
 }
 
 function summary() {
@@ -41,29 +41,25 @@ function summary() {
     el("thead", {}, el("tr", {}, el("th", { class: "number" }, "#"), el("th", {}, "Configuration"),
       columns.map((m) => el("th", { class: "number" }, header(m))), el("th", { class: "number" }, "Score"))),
     el("tbody", {}, D.top.map((i, k) => el("tr", {}, el("td", { class: "number" }, String(k + 1)),
-      el("td", { class: "config" }, el("button", { type: "button", onclick: () => showDetail(i, true) }, label(i))),
+      el("td", { class: "config" }, el("button", { type: "button", onclick: () => showDetail(i, true) }, soft(label(i)))),
       columns.map((m) => el("td", { class: "number" }, number(m, m.value[i]))),
       el("td", { class: "number" }, known(P.score[i]) ? P.score[i].toFixed(3) : "–"))),
-    g >= 0 && !D.top.includes(g) ? el("tr", {}, el("td", {}, ""), el("td", { class: "config" }, `for comparison: ${label(g)}`),
+    g >= 0 && !D.top.includes(g) ? el("tr", {}, el("td", {}, ""), el("td", { class: "config" }, soft(`for comparison: ${label(g)}`)),
       columns.map((m) => el("td", { class: "number" }, number(m, m.value[g]))),
       el("td", { class: "number" }, known(P.score[g]) ? P.score[g].toFixed(3) : "–")) : null)));
 }
 
 function navigation() {
+  if (P.machines.length < 2) byId("machines").remove();
   for (const s of document.querySelectorAll("main > section"))
     byId("nav").append(el("a", { href: `#${s.id}` }, s.querySelector("h2").textContent));
   byId("footer").textContent = `Made by partita ${D.version}. Charts: Apache ECharts ${echarts.version} (Apache License 2.0).`;
 }
 
-summary();
-fronts();
-parallel();
-effects();
-plans();
-timeline();
-machines();
-validation();
-table();
-navigation();
 // For tests, and for whoever opens the console.
-window.partita = { D, filter, charts, ready: true };
+window.partita = { D, filter, charts, ready: false };
+// One after another with pauses, so that the first are there to be read while the others are drawn.
+const todo = [summary, navigation, fronts, effects, plans, timeline, machines, validation, table, parallel];
+(function next() {
+  if (todo.length) { todo.shift()(); setTimeout(next, 0); } else window.partita.ready = true;
+})();

@@ -32,12 +32,16 @@ function machinesOption(c) {
 function machinesTable() {
   const { m, list, rows, worst } = machineRows();
   byId("machines-table").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, el("th", {}, ""), el("th", {}, "Configuration"), el("th", { class: "number" }, "Worst ratio"), list.map((k) => el("th", { class: "number" }, k.name, el("span", { class: "unit" }, m.scale.unit))))),
-    el("tbody", {}, rows.map((i, k) => el("tr", {}, el("td", {}, el("span", { class: "legend" }, swatch(k))), el("td", { class: "config" }, el("button", { type: "button", onclick: () => showDetail(i, true) }, label(i))), el("td", { class: "number" }, worst(i).toFixed(3)),
+    el("tbody", {}, rows.map((i, k) => el("tr", {}, el("td", {}, el("span", { class: "legend" }, swatch(k))), el("td", { class: "config" }, el("button", { type: "button", onclick: () => showDetail(i, true) }, soft(label(i)))), el("td", { class: "number" }, worst(i).toFixed(3)),
       list.map((x) => el("td", { class: "number" }, number(m, x[m.name][i]))))))));
 }
 
 function machines() {
-  if (P.machines.length < 2 || !objectives.length || !D.counts.ok) return byId("machines").remove();
+  if (P.machines.length < 2) return;
+  if (!objectives.length || !D.counts.ok) {
+    byId("machines").replaceChildren(byId("h-machines"), el("p", { class: "note" }, "No point is feasible."));
+    return;
+  }
   byId("machines-tools").append(tabs("Objective", objectives.map((o) => titled(metrics.get(o.metric))), 0, (k) => { robust.objective = k; robust.chart.draw(); machinesTable(); }));
   robust.chart = chart("machines-chart", machinesOption);
   machinesTable();
@@ -71,6 +75,6 @@ function validation() {
       el("dt", {}, "Largest error"), el("dd", {}, `${digits(s.worst_error_percent)} %`)), el("div", { class: "chart", id: `validation-${key}`, role: "img" })))));
   const off = (p, m) => (p > 0 && m > 0 ? `${p > m ? "+" : ""}${digits(100 * (p / m - 1))} %` : "–"), ms = (x) => (known(x) ? digits(x) : "–");
   body.append(el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}, "Configuration"), el("th", {}, "Machine"), ...kinds.flatMap(([, t]) => [`${t} predicted`, "measured", "error"]).map((t) => el("th", { class: "number" }, t)))),
-    el("tbody", {}, v.rows.map((r) => el("tr", {}, el("td", { class: "config" }, `${r.policy} + ${r.sync}`), el("td", {}, r.machine), kinds.flatMap(([k]) => [`${ms(r["predicted_" + k])} ms`, `${ms(r[k])} ms`, off(r["predicted_" + k], r[k])].map((t) => el("td", { class: "number" }, t)))))))));
+    el("tbody", {}, v.rows.map((r) => el("tr", {}, el("td", { class: "config" }, soft(`${r.policy} + ${r.sync}`)), el("td", {}, r.machine), kinds.flatMap(([k]) => [`${ms(r["predicted_" + k])} ms`, `${ms(r[k])} ms`, off(r["predicted_" + k], r[k])].map((t) => el("td", { class: "number" }, t)))))))));
   for (const [key, title] of kinds) chart(`validation-${key}`, (c) => pairOption(c, v.rows, key, title));
 }

@@ -2,7 +2,7 @@
 // Parallel coordinates over parameters and objectives.
 
 const lines = { chart: null, extra: new Set(), rows: [], all: false };
-const MOST_LINES = 6000;
+const MOST_LINES = 20000;
 
 // What varies for everybody, then the options that were added, then objectives.
 function parallelAxes() {
@@ -14,22 +14,22 @@ function parallelAxes() {
 function parallelOption(c) {
   const axes = parallelAxes(), look = axisLook();
   lines.rows = filter.rows(filter.base).filter((i) => filter.inBrush(i) && axes.every((a) => a.choices || known(a.value[i]))).slice(0, MOST_LINES);
-  const few = lines.rows.length < 300, wide = Math.max(c.dom.parentElement.clientWidth - 2, axes.length * 118);
+  const few = lines.rows.length < 300;
   c.dom.setAttribute("aria-label", `Parallel coordinates of ${lines.rows.length} configurations over ${axes.map((a) => a.name).join(", ")}`);
   const long = Math.max(...(axes[0] && axes[0].choices ? axes[0].choices.map((s) => s.length) : [6]));
   const short = (s, n) => (s.length > n ? s.slice(0, n - 1) + "…" : s);
-  const by = policies;
+  const by = policies, label = { ...look.axisLabel, color: css("--text"), fontSize: 11, backgroundColor: css("--veil"), padding: [1, 3], borderRadius: 3 };
   return {
     parallel: { left: 24 + Math.min(150, long * 7), right: 70, top: 64, bottom: 24,
       parallelAxisDefault: { nameLocation: "end", nameGap: 14, nameTruncate: { maxWidth: 110 }, areaSelectStyle: { color: css("--accent"), borderColor: css("--accent"), opacity: .25, width: 18 } } },
     parallelAxis: axes.map((a, k) => {
-      const base = { dim: k, ...look, splitLine: { show: false }, axisLine: { lineStyle: { color: css("--strong"), width: 1.2 } } };
+      const base = { dim: k, z: 10, ...look, splitLine: { show: false }, axisLine: { lineStyle: { color: css("--strong"), width: 1.2 } } };
       if (a.choices) return { ...base, type: "category", data: [...a.choices, ...(a.kind.endsWith("option") ? ["–"] : [])],
-        name: a.name.replace(".", ".\n"), axisLabel: { ...look.axisLabel, fontSize: 11, interval: 0, formatter: (s) => short(s.replace(/"/g, ""), 20) } };
+        name: a.name.replace(".", ".\n"), axisLabel: { ...label, interval: 0, formatter: (s) => short(s.replace(/"/g, ""), 20) } };
       // The better end is up on every objective's axis.
-      return { ...base, type: "log", inverse: !a.rate, name: axisName(a).replace(" (", "\n("), scale: true, splitNumber: 4,
+      return { ...base, type: "log", inverse: !a.rate, nameLocation: a.rate ? "end" : "start", name: axisName(a).replace(" (", "\n("), scale: true, splitNumber: 4,
         min: Math.min(...lines.rows.map((i) => a.value[i] / a.scale.by)) * .98 || undefined, max: Math.max(...lines.rows.map((i) => a.value[i] / a.scale.by)) * 1.02 || undefined,
-        axisLabel: { ...look.axisLabel, fontSize: 11, formatter: (v) => digits(Number(v.toPrecision(3))) } };
+        axisLabel: { ...label, formatter: (v) => digits(Number(v.toPrecision(3))) } };
     }),
     series: [{
       type: "parallel", progressive: 800, smooth: false, inactiveOpacity: .02, activeOpacity: few ? .8 : .35,
@@ -37,7 +37,6 @@ function parallelOption(c) {
       data: lines.rows.map((i) => ({ value: axes.map((a) => (a.choices ? choiceOf(a, i) : a.value[i] / a.scale.by)),
         lineStyle: { color: colour(by.value[i]), ...(P.front[i] ? { width: 1.8, opacity: .9 } : {}) } })),
     }],
-    width: wide,
   };
 }
 
@@ -58,7 +57,7 @@ function parallel() {
   lines.chart = chart("parallel-chart", parallelOption);
   byId("parallel-chart").style.height = `${Math.max(420, 110 + 22 * policies.choices.length)}px`;
   lines.chart.e.resize();
-  const count = () => { byId("parallel-count").textContent = filter.lines ? `${plural(filter.lines.size, "line")} selected of ${lines.rows.length.toLocaleString("en")}` : plural(lines.rows.length, "line"); };
+  const count = () => { byId("parallel-count").textContent = filter.lines ? `${plural(filter.lines.size, "line")} selected of ${lines.rows.length.toLocaleString("en")}` : plural(lines.rows.length, "line") + (lines.rows.length === MOST_LINES ? " (no more are drawn)" : ""); };
   lines.chart.e.on("axisareaselected", () => {
     const s = lines.chart.e.getModel().getSeriesByIndex(0), active = s.getRawIndicesByActiveState("active"), inactive = s.getRawIndicesByActiveState("inactive");
     filter.lines = inactive.length ? new Set(active.map((k) => lines.rows[k])) : null;

@@ -55,7 +55,7 @@ function planBody(run, plan, k) {
 function showPlans() {
   const r = runnable()[chosen.run];
   const used = new Set(r.plans.flatMap((p) => p.steps.flatMap((s) => s.ops.flatMap((o) => o.shards.map((h) => h.device)))));
-  byId("plans-body").replaceChildren(el("p", {}, el("code", {}, label(r.row))),
+  byId("plans-body").replaceChildren(el("p", {}, el("code", {}, soft(label(r.row)))),
     r.differs ? el("p", { class: "note" }, "Run again for this page it took other times than the store holds: the store was made by another version, or with settings that are not in it. The plan shown is that of the run.") : "",
     r.failed ? el("p", { class: "note" }, r.failed) : "",
     el("div", { class: "legend" }, r.devices.map((d, k) => [d, k]).filter(([, k]) => used.has(k)).map(([d]) => el("span", {}, el("i", { class: `swatch ${deviceClass(d)}` }), upper(d)))),

@@ -36,7 +36,7 @@ function drawTable() {
   const from = list.page * PAGE, shown = rows.slice(from, from + PAGE);
   byId("points-count").textContent = `${plural(rows.length, "point")} of ${P.n.toLocaleString("en")}`;
   byId("points-body").replaceChildren(...shown.map((i) => el("tr", {}, list.columns.map((c) => {
-    const text = c.text(i), cell = c.name === "Policy" ? el("button", { type: "button", onclick: () => showDetail(i, true) }, text) : text;
+    const text = c.text(i), cell = c.name === "Policy" ? el("button", { type: "button", onclick: () => showDetail(i, true) }, soft(text)) : c.wide ? soft(text) : text;
     return el("td", { class: c.number ? "number" : c.wide ? "config" : "flag", title: c.title ? c.title(i) : null }, cell);
   }))));
   const go = (text, to, on) => el("button", { type: "button", disabled: !on, onclick: () => { list.page = to; drawTable(); } }, text);
@@ -61,7 +61,7 @@ function table() {
     h.setAttribute("aria-sort", on ? (list.down ? "descending" : "ascending") : "none");
     h.querySelector("button span").textContent = on ? (list.down ? " ▾" : " ▴") : "";
   });
-  const search = el("input", { type: "search", id: "points-search", placeholder: "words, such as hetero poll", oninput: () => {
+  const search = el("input", { type: "search", id: "points-search", placeholder: "words: hetero poll", oninput: () => {
     list.words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     list.page = 0;
     drawTable();
