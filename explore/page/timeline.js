@@ -44,8 +44,8 @@ function timelineOption(c) {
     xAxis: [{ ...x, gridIndex: 0, axisLabel: { ...x.axisLabel, show: !counters.length } }],
     yAxis: [{ type: "category", gridIndex: 0, inverse: true, data: rows.map(trackName), axisLabel: { color: text, fontSize: 12 }, axisLine: { show: false }, axisTick: { show: false }, splitLine: { show: true, lineStyle: { color: css("--line") } } }],
     dataZoom: [
-      { type: "inside", xAxisIndex: counters.length ? [0, 1] : [0], zoomOnMouseWheel: "ctrl", moveOnMouseMove: true, filterMode: "weakFilter" },
-      { type: "slider", xAxisIndex: counters.length ? [0, 1] : [0], bottom: 8, height: 22, filterMode: "weakFilter", labelFormatter: timeText, textStyle: { color: css("--muted") }, borderColor: css("--line"),
+      { type: "inside", xAxisIndex: counters.length ? [0, 1] : [0], zoomOnMouseWheel: "ctrl", moveOnMouseMove: true, filterMode: "none" },
+      { type: "slider", xAxisIndex: counters.length ? [0, 1] : [0], bottom: 8, height: 22, filterMode: "none", labelFormatter: timeText, textStyle: { color: css("--muted") }, borderColor: css("--line"),
         fillerColor: "rgba(90,140,200,.18)", handleStyle: { color: css("--surface"), borderColor: css("--accent") }, moveHandleStyle: { color: css("--strong") }, showDataShadow: false, left: left + 30, right: 60 },
     ],
     series: [{
@@ -56,7 +56,7 @@ function timelineOption(c) {
         if (x1 < x0) return null;
         const name = line.names[api.value(3)], wait = isWait(name), width = Math.max(x1 - x0, .6);
         return { type: "rect", shape: { x: x0, y: a[1] - rowHeight * .38 + h * Math.min(api.value(4), 2), width, height: h - (lanes > 1 ? 1 : 0) }, style: { fill: wait ? "transparent" : colours[r], stroke: wait ? colours[r] : surface, lineWidth: width > 3 ? .8 : 0, lineDash: wait ? [3, 2] : null, ...(width <= 3 && wait ? { fill: colours[r], opacity: .35 } : {}) },
-          textContent: width > 40 && h > 11 ? { style: { text: name, fill: wait ? text : ink, fontSize: 11, width: width - 8, overflow: "truncate", ellipsis: "…" } } : undefined, textConfig: { position: "inside" } };
+          textContent: { style: { text: width > 40 && h > 11 ? name : "", fill: wait ? text : ink, fontSize: 11, width: Math.max(width - 8, 1), overflow: "truncate", ellipsis: "…" } }, textConfig: { position: "inside" } };
       },
       data: rows.flatMap((t, r) => t.slices.map((s, k) => [r, s[0], s[1], s[2], depth[r][k]])),
     }],
