@@ -7,9 +7,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/num.h"
 #include "explore/evaluate.h"
+#include "explore/identity.h"
+#include "explore/store.h"
+#include "explore/table.h"
 
 volatile sig_atomic_t cli_stop;
 
@@ -39,20 +42,34 @@ struct shown {
     const struct space *space;
 };
 
+// "3 min", "47 s"
+static const char *time_text(double s, char buf[32])
+{
+    if (s >= 5400)
+        snprintf(buf, 32, "%.1f h", s / 3600);
+    else if (s >= 90)
+        snprintf(buf, 32, "%.0f min", s / 60);
+    else
+        snprintf(buf, 32, "%.0f s", s);
+    return buf;
+}
+
 static void show(void *user, const struct campaign_progress *p)
 {
     struct shown *s = user;
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    double now = (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-    if (now - s->last < 0.1 && p->done < p->total)
+    char text[32];
+    if (p->seconds - s->last < 0.1 && p->done < p->total)
         return;
-    s->last = now;
+    s->last = p->seconds;
     fprintf(stderr, "\r\033[K%lld of %lld points", (long long)p->done, (long long)p->total);
+    if (p->cached)
+        fprintf(stderr, " (%lld from the store)", (long long)p->cached);
     if (!isnan(p->rate))
-        fprintf(stderr, ", %.0f/s, %.0f s left", p->rate, p->eta_s);
-    if (p->crashed)
-        fprintf(stderr, ", %lld crashed", (long long)p->crashed);
+        fprintf(stderr, ", %.0f/s, %s left", p->rate, time_text(p->eta_s, text));
+    if (p->crashed + p->hung)
+        fprintf(stderr, ", %lld crashed or hung", (long long)(p->crashed + p->hung));
+    if (!isnan(p->hypervolume))
+        fprintf(stderr, ", hypervolume %.3f", p->hypervolume);
     if (p->best) {
         enum metric m = s->space->objective[0];
         fprintf(stderr, "; best %s %.4g %s (%.60s)", metric_rows[m].title, p->best->m.value[m],
@@ -62,14 +79,6 @@ static void show(void *user, const struct campaign_progress *p)
 }
 
 // --- running
-
-static FILE *open_csv(const char *path, struct err *e)
-{
-    FILE *f = fopen(path, "w");
-    if (!f)
-        err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
-    return f;
-}
 
 // A real machine computes: it needs weights and tokens, any will do.
 static int give_values(struct cli_campaign *x, const struct common *c, struct err *e)
@@ -108,50 +117,157 @@ static int prepare(const struct cli_campaign_options *o, struct cli_campaign *x,
     return space_check_machine(x->space, &x->factory.base, e);
 }
 
-int cli_campaign_run(const struct cli_campaign_options *o, struct cli_campaign *out, struct err *e)
+// "ttft_ms<=500", "decode_tok_s>=12": a bound on an objective, in its unit.
+static int read_target(const struct space *s, const char *text, struct stop_rules *r, struct err *e)
 {
-    struct cli_campaign *x = out;
-    struct shown shown = {0};
-    struct campaign_request q = {.seed = o->common->seed,
-                                 .budget = o->budget,
-                                 .jobs = o->jobs,
-                                 .worker = &evaluate_worker,
-                                 .stop = &cli_stop};
-    *x = (struct cli_campaign){0};
-    arena_init(&x->arena);
-    if (search_parse(o->search, &x->arena, &q.search, &q.search_options, e) < 0 ||
-        prepare(o, x, e) < 0 || (o->out && !(q.csv = open_csv(o->out, e))))
-        goto close;
+    char name[64];
+    const char *names[SEARCH_MAX_OBJECTIVES], *op = strpbrk(text, "<>");
+    size_t n = op ? (size_t)(op - text) : 0;
+    while (n && text[n - 1] == ' ')
+        n--;
+    const char *value = op && op[1] == '=' ? op + 2 + strspn(op + 2, " ") : "";
+    if (!n || n >= sizeof name || !*value || num_span(value) != strlen(value))
+        return err_set(e, ERR_USAGE, "--target wants METRIC<=VALUE, such as %s<=100, found \"%s\"",
+                       metric_rows[s->objective[0]].name, text);
+    snprintf(name, sizeof name, "%.*s", (int)n, text);
+    for (int i = 0; i < s->n_objectives; i++) {
+        enum metric m = s->objective[i];
+        names[i] = metric_rows[m].name;
+        if (strcmp(names[i], name))
+            continue;
+        if (metric_rows[m].rate != (*op == '>'))
+            return err_set(e, ERR_USAGE, "--target %s: %s is better, write %s%s%s", text,
+                           metric_rows[m].rate ? "more" : "less", name,
+                           metric_rows[m].rate ? ">=" : "<=", value);
+        r->target[r->n_targets].objective = i;
+        r->target[r->n_targets++].value = metric_objective(m, num_parse(value));
+        return 0;
+    }
+    const char *near = err_nearest(name, names, (size_t)s->n_objectives);
+    return err_set(e, ERR_USAGE, "--target: \"%s\" is no objective of the space%s%s%s", name,
+                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+// A file as text, in the arena; NULL when it cannot be read.
+static const char *file_text(const char *path, struct arena *a)
+{
+    FILE *f = fopen(path, "r");
+    long size = f && fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    char *text = NULL;
+    if (size >= 0 && fseek(f, 0, SEEK_SET) == 0) {
+        text = arena_alloc(a, (size_t)size + 1);
+        text[fread(text, 1, (size_t)size, f)] = 0;
+    }
+    if (f)
+        fclose(f);
+    return text;
+}
+
+// See struct cli_campaign.
+static void make_rows(struct cli_campaign *x)
+{
+    const struct campaign *c = &x->c;
+    const char *last = x->space->n_levels ? x->space->level[x->space->n_levels - 1] : NULL;
+    x->row = malloc(((size_t)c->count + 1) * sizeof *x->row);
+    if (!x->row)
+        abort();
+    for (int64_t i = 0; i < c->count; i++) {
+        if (last && strcmp(c->row[i].level, last))
+            continue;
+        struct campaign_row *r = &x->row[x->n_rows++];
+        *r = c->row[i];
+        if (r->m.status == METRICS_OK && r->m.violation > 0) {
+            r->m.status = METRICS_INFEASIBLE;
+            snprintf(r->m.reason, sizeof r->m.reason, "misses a constraint of the space");
+            x->missed++;
+        }
+    }
+}
+
+static int write_csv(const struct cli_campaign *x, const char *path, struct err *e)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
+    int rc = table_write(f, x->space, x->c.row, x->c.count, e);
+    if (fclose(f) != 0 && rc >= 0)
+        rc = err_set(e, ERR_IO, "cannot write: %s", strerror(errno));
+    if (rc < 0)
+        err_locate(e, path, 0);
+    return rc;
+}
+
+// What the store keeps of the campaign, and how points are recognised.
+static int open_store(const struct cli_campaign_options *o, struct cli_campaign *x,
+                      const struct evaluate_context *c, struct campaign_request *q, struct err *e)
+{
+    if (!o->out)
+        return 0;
+    if (store_open(o->out, STORE_WRITE, &q->store, e) < 0)
+        return e->code;
+    q->identity = identity_create(c);
+    q->text = file_text(x->space->path, &x->arena);
+    q->model = x->model->shape.name;
+    q->retry = o->retry;
+    return 0;
+}
+
+static int explore(const struct cli_campaign_options *o, struct cli_campaign *x,
+                   struct campaign_request *q, struct err *e)
+{
+    struct shown shown = {.space = x->space};
     struct evaluate_context c = {.space = x->space,
                                  .factory = &x->factory.base,
                                  .model = x->model,
                                  .prompt = x->prompt,
                                  .seed = o->common->seed};
-    q.space = shown.space = x->space;
-    q.context = &c;
-    if (!q.jobs)
-        q.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    q.jobs = q.jobs > CAMPAIGN_MAX_JOBS ? CAMPAIGN_MAX_JOBS : q.jobs;
+    q->space = x->space;
+    q->context = &c;
+    for (int i = 0; i < o->n_targets; i++)
+        if (read_target(x->space, o->target[i], &q->rules, e) < 0)
+            return e->code;
+    q->jobs = q->jobs ? q->jobs : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    q->jobs = q->jobs > CAMPAIGN_MAX_JOBS ? CAMPAIGN_MAX_JOBS : q->jobs;
     if (!x->factory.soc)
-        q.jobs = 1; // measurements beside each other would disturb each other
+        q->jobs = 1; // measurements beside each other would disturb each other
     bool visible = cli_show_progress(o->common);
     if (visible) {
-        q.progress = show;
-        q.user = &shown;
+        q->progress = show;
+        q->user = &shown;
     }
+    if (open_store(o, x, &c, q, e) < 0)
+        return e->code;
     cli_catch_stop();
-    int rc = campaign_run(&q, &x->c, e);
+    int rc = campaign_run(q, &x->c, e);
     if (visible)
         fprintf(stderr, "\r\033[K");
-    if (q.csv && fclose(q.csv) != 0 && rc >= 0) {
-        campaign_fini(&x->c);
-        rc = err_at(e, ERR_IO, o->out, 0, NULL, "cannot write: %s", strerror(errno));
+    struct err late = {0};
+    if (q->store && store_close(q->store, rc < 0 ? &late : e) < 0 && rc >= 0)
+        rc = e->code;
+    identity_destroy(q->identity);
+    if (rc >= 0 && o->csv)
+        rc = write_csv(x, o->csv, e);
+    return rc;
+}
+
+int cli_campaign_run(const struct cli_campaign_options *o, struct cli_campaign *out, struct err *e)
+{
+    struct cli_campaign *x = out;
+    struct campaign_request q = {.seed = o->common->seed,
+                                 .rules = o->rules,
+                                 .jobs = o->jobs,
+                                 .timeout_s = o->timeout_s,
+                                 .worker = &evaluate_worker,
+                                 .stop = &cli_stop};
+    *x = (struct cli_campaign){0};
+    arena_init(&x->arena);
+    if (search_parse(o->search, &x->arena, &q.search, &q.search_options, e) < 0 ||
+        prepare(o, x, e) < 0 || explore(o, x, &q, e) < 0) {
+        cli_campaign_close(x);
+        return e->code;
     }
-    if (rc >= 0)
-        return 0;
-close:
-    cli_campaign_close(x);
-    return e->code;
+    make_rows(x);
+    return 0;
 }
 
 void cli_campaign_close(struct cli_campaign *x)
@@ -162,6 +278,7 @@ void cli_campaign_close(struct cli_campaign *x)
     if (x->model)
         model_close(x->model);
     free(x->prompt);
+    free(x->row);
     arena_fini(&x->arena);
     *x = (struct cli_campaign){0};
 }

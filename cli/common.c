@@ -303,6 +303,18 @@ static int open_machine(const struct machine_factory *base, const char *const *o
     return rc;
 }
 
+static int digest_machine(const struct machine_factory *base, const char *const *overrides, int n,
+                          uint64_t *out, struct err *e)
+{
+    const struct cli_factory *f = (const struct cli_factory *)base;
+    struct conf *c = NULL;
+    int rc = cli_conf_open(f, overrides, n, &c, e);
+    if (rc == 0)
+        rc = f->soc ? machine_soc_config_digest(c, out, e) : machine_host_config_digest(c, out, e);
+    conf_close(c);
+    return rc;
+}
+
 // "hots", "sd8gen3" (without its "soc:"), "soc.sd8gen3".
 static int unknown_machine(const char *name, struct err *e)
 {
@@ -328,6 +340,7 @@ int cli_factory_open(const char *machine, const struct common *c, bool values,
     *f = (struct cli_factory){.set = c->set, .n_set = c->n_set};
     f->engine = c->engine ? &c->profile : NULL;
     f->base.open = open_machine;
+    f->base.digest = digest_machine;
     f->base.values = values;
     snprintf(f->spec, sizeof f->spec, "%s", machine);
     f->base.spec = f->spec;

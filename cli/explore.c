@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// partita explore: search a space, keep every point, rank what was found.
+// partita explore: search a space, keep every point in a store, rank what was found.
 #include "cli/explore.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "base/num.h"
 
 struct explore_options {
     struct common c;
@@ -16,14 +17,37 @@ struct explore_options {
     char path[512];
 };
 
-enum { KEY_SEARCH = 2200, KEY_BUDGET, KEY_TOP, KEY_SEED, KEY_JSON };
+enum {
+    KEY_SEARCH = 2200,
+    KEY_BUDGET,
+    KEY_TOP,
+    KEY_SEED,
+    KEY_JSON,
+    KEY_SECONDS,
+    KEY_PATIENCE,
+    KEY_TARGET,
+    KEY_TIMEOUT,
+    KEY_RETRY,
+    KEY_CSV,
+};
 
 static const struct argp_option options[] = {
     {"search", KEY_SEARCH, "NAME[:OPTIONS]", 0,
      "searcher, see partita list searchers (default exhaustive)", 0},
-    {"budget", KEY_BUDGET, "N", 0, "evaluate at most so many points", 0},
+    {"budget", KEY_BUDGET, "N", 0, "stop after so many points", 0},
+    {"seconds", KEY_SECONDS, "S", 0,
+     "stop after so much time (such a result depends on the machine)", 0},
+    {"patience", KEY_PATIENCE, "N", 0, "stop when the Pareto front has not grown for N points", 0},
+    {"target", KEY_TARGET, "METRIC<=VALUE", 0,
+     "stop when a point reaches it; repeated: when one point reaches all", 0},
     {"jobs", 'j', "N", 0, "worker processes (default: one per core); the result is the same", 0},
-    {"output", 'o', "FILE", 0, "CSV file (default results/new/SPACE-TIME.csv)", 0},
+    {"timeout", KEY_TIMEOUT, "S", 0, "a point that takes longer is recorded as hung", 0},
+    {"output", 'o', "FILE.db", 0,
+     "the store (default results/new/SPACE-TIME.db); one that exists goes on: what it knows is not "
+     "evaluated again",
+     0},
+    {"retry", KEY_RETRY, 0, 0, "evaluate points of the store again that crashed or hung", 0},
+    {"csv", KEY_CSV, "FILE", 0, "write this campaign's points as a table too", 0},
     {"top", KEY_TOP, "K", 0, "show the K best (default 10; 0: all)", 0},
     {"model", 'M', "MODEL", 0, "another model than the space's", 0},
     {"set", 's', "KEY=VALUE", 0, "override a key of the machine's configuration", 0},
@@ -33,6 +57,20 @@ static const struct argp_option options[] = {
     {0},
 };
 
+static double positive(struct argp_state *state, const char *name, const char *arg)
+{
+    double v = num_span(arg) == strlen(arg) && *arg ? num_parse(arg) : 0;
+    if (!(v > 0 && v < 1e9))
+        argp_error(state, "%s wants a number of seconds above 0, found \"%s\"", name, arg);
+    return v;
+}
+
+static bool is_table(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 4 && !strcmp(name + n - 4, ".csv");
+}
+
 static error_t option(int key, char *arg, struct argp_state *state)
 {
     struct explore_options *o = state->input;
@@ -41,13 +79,35 @@ static error_t option(int key, char *arg, struct argp_state *state)
         o->x.search = arg;
         break;
     case KEY_BUDGET:
-        o->x.budget = cli_whole(state, "--budget", arg, 1, 1000000000);
+        o->x.rules.budget = cli_whole(state, "--budget", arg, 1, 1000000000);
+        break;
+    case KEY_SECONDS:
+        o->x.rules.seconds = positive(state, "--seconds", arg);
+        break;
+    case KEY_PATIENCE:
+        o->x.rules.patience = cli_whole(state, "--patience", arg, 1, 1000000000);
+        break;
+    case KEY_TARGET:
+        if (o->x.n_targets == SEARCH_MAX_OBJECTIVES)
+            argp_error(state, "too many --target");
+        o->x.target[o->x.n_targets++] = arg;
         break;
     case 'j':
         o->x.jobs = cli_whole(state, "-j", arg, 1, CAMPAIGN_MAX_JOBS);
         break;
+    case KEY_TIMEOUT:
+        o->x.timeout_s = positive(state, "--timeout", arg);
+        break;
+    case KEY_RETRY:
+        o->x.retry = true;
+        break;
     case 'o':
+        if (is_table(arg))
+            argp_error(state, "-o is the store (FILE.db); for a table there is --csv %s", arg);
         o->x.out = arg;
+        break;
+    case KEY_CSV:
+        o->x.csv = arg;
         break;
     case KEY_TOP:
         o->top = cli_whole(state, "--top", arg, 0, 1000000);
@@ -90,13 +150,16 @@ static const struct argp argp = {
     option,
     "SPACE",
     "Explores partition policies, sync schemes and SoC parameters: evaluates the points of a space "
-    "(a name from partita list spaces, or a file), writes every one to a CSV file, and ranks "
-    "them.\vCtrl-C stops cleanly and shows what was found so far. Example: partita explore quick",
+    "(a name from partita list spaces, or a file), keeps every one in a store, and ranks "
+    "them.\vCtrl-C stops cleanly and shows what was found so far; the same command with the same "
+    "-o "
+    "goes on from there, also after a crash. Examples:\n  partita explore quick\n  partita explore "
+    "hetero --search random --budget 500 -o hetero.db",
     NULL,
     NULL,
     NULL};
 
-// results/new/SPACE-TIME.csv, with its folders.
+// results/new/SPACE-TIME.db, with its folders.
 static int default_path(struct explore_options *o, struct err *e)
 {
     char stamp[32];
@@ -108,7 +171,7 @@ static int default_path(struct explore_options *o, struct err *e)
     n -= n > 4 && !strcmp(base + n - 4, ".cfg") ? 4 : 0;
     localtime_r(&now, &t);
     strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &t);
-    snprintf(o->path, sizeof o->path, "results/new/%.*s-%s.csv", n < 200 ? n : 200, base, stamp);
+    snprintf(o->path, sizeof o->path, "results/new/%.*s-%s.db", n < 200 ? n : 200, base, stamp);
     if ((mkdir("results", 0777) < 0 && errno != EEXIST) ||
         (mkdir("results/new", 0777) < 0 && errno != EEXIST))
         return err_at(e, ERR_IO, "results/new", 0, NULL, "%s; give another place with -o",
@@ -128,7 +191,7 @@ int cmd_explore(int argc, char **argv)
     cli_parse(&argp, argc, argv, &o);
     if ((!o.x.out && default_path(&o, &e) < 0) || cli_campaign_run(&o.x, &x, &e) < 0)
         return cli_fail(&e);
-    ranking_make(x.c.row, (int)x.c.count, x.space->objective, x.space->n_objectives, &r);
+    ranking_make(x.row, x.n_rows, x.space->objective, x.space->n_objectives, &r);
     if (o.c.json)
         cli_ranking_json(stdout, &x, &r, o.top, &o.x);
     else

@@ -9,11 +9,16 @@
 #include "explore/space.h"
 
 struct cli_campaign_options {
-    const char *space;  // name or path
-    const char *search; // "NAME[:options]"
-    int64_t budget;
-    int jobs;                    // 0: one per core
-    const char *out;             // CSV file; NULL: none
+    const char *space;       // name or path
+    const char *search;      // "NAME[:options]"
+    struct stop_rules rules; // targets are filled in from `target`
+    int n_targets;
+    const char *target[SEARCH_MAX_OBJECTIVES]; // "ttft_ms<=500"
+    int jobs;                                  // 0: one per core
+    double timeout_s;                          // 0: none
+    bool retry;
+    const char *out;             // the store; NULL: none
+    const char *csv;             // table; NULL: none
     const char *model;           // NULL: the space's
     const struct common *common; // set, seed, quiet
 };
@@ -25,6 +30,10 @@ struct cli_campaign {
     int32_t *prompt;
     struct arena arena;
     struct campaign c;
+    // What is ranked: rows of the last level; those that miss a constraint count as infeasible.
+    struct campaign_row *row;
+    int n_rows;
+    int64_t missed; // of these, a constraint
 };
 
 // Explores with progress on a terminal; Ctrl-C stops it cleanly (c.interrupted).
@@ -36,7 +45,7 @@ extern volatile sig_atomic_t cli_stop;
 void cli_catch_stop(void);
 bool cli_show_progress(const struct common *c); // standard error is a terminal
 
-// Ranked table and its explanation; `path` is the CSV file or NULL.
+// Ranked table and its explanation; `path` is the store or NULL.
 void cli_ranking_print(FILE *f, const struct cli_campaign *x, const struct ranking *r, int top,
                        const char *path);
 void cli_ranking_json(FILE *f, const struct cli_campaign *x, const struct ranking *r, int top,

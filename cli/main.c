@@ -15,6 +15,7 @@ const struct command commands[] = {
      cmd_validate},
     {"report", "a page of what an exploration found: fronts, parameters, plans, timelines",
      cmd_report},
+    {"merge", "several stores into one, each point once", cmd_merge},
     {"profile", "characterise a machine; --cost: the cost table of a model", cmd_profile},
     {"repro", "a publication's experiments: prediction beside published value", cmd_repro},
     {"fit", "calibrate a simulated SoC with published rows or a profile", cmd_fit},

@@ -211,7 +211,7 @@ static void print_reasons(FILE *f, const struct campaign_row *row, int n)
         fprintf(f, "Could not run (%d, such as %s): %s\n", count[k], row[first[k]].label,
                 row[first[k]].m.reason);
     if (more)
-        fprintf(f, "Could not run (%d more): see the CSV file\n", more);
+        fprintf(f, "Could not run (%d more): see the store\n", more);
 }
 
 static int shown(const struct ranking *r, int top)
@@ -227,21 +227,28 @@ void cli_ranking_print(FILE *f, const struct cli_campaign *x, const struct ranki
     top = shown(r, top);
     fprintf(f, "%s, %d prompt tokens + %d generated, on %s\n", x->model->shape.name,
             x->space->n_prompt, x->space->n_gen, x->space->machine);
-    fprintf(f, "%lld of %lld points evaluated, %d ran", (long long)c->count,
-            (long long)space_count(x->space), r->n_ok);
+    fprintf(f, "%lld of %lld points evaluated", (long long)c->count,
+            (long long)space_count(x->space));
+    if (c->cached)
+        fprintf(f, " (%lld before, see the store)", (long long)c->cached);
+    fprintf(f, ", %d ran", r->n_ok);
     if (c->infeasible)
         fprintf(f, ", %lld infeasible", (long long)c->infeasible);
+    if (x->missed)
+        fprintf(f, ", %lld miss a constraint", (long long)x->missed);
     if (c->crashed)
         fprintf(f, ", %lld crashed", (long long)c->crashed);
+    if (c->hung)
+        fprintf(f, ", %lld hung", (long long)c->hung);
     fprintf(f, ", in %.1f s; %s\n\n", c->seconds, c->stopped ? c->stopped : "");
     if (top) {
-        print_table(f, c->row, r, top);
+        print_table(f, x->row, r, top);
         if (top < r->n_ok)
             fprintf(f, "       .. and %d more\n", r->n_ok - top);
         fprintf(f, "\n");
-        print_sentences(f, c->row, r);
+        print_sentences(f, x->row, r);
     }
-    print_reasons(f, c->row, (int)c->count);
+    print_reasons(f, x->row, x->n_rows);
     if (path)
         fprintf(f, "All points: %s\n", path);
     fprintf(f, "Digest: %s\n", digest_text(c->digest, hex));
@@ -252,7 +259,7 @@ void cli_ranking_print(FILE *f, const struct cli_campaign *x, const struct ranki
 static void row_json(struct json *j, const char *key, const struct cli_campaign *x,
                      const struct ranking *r, int index, int rank)
 {
-    const struct campaign_row *q = &x->c.row[index];
+    const struct campaign_row *q = &x->row[index];
     char hex[17];
     json_object_begin(j, key);
     json_i64(j, "rank", rank);
@@ -296,11 +303,16 @@ void cli_ranking_json(FILE *f, const struct cli_campaign *x, const struct rankin
     json_i64(&j, "space_points", space_count(x->space));
     json_i64(&j, "feasible", r->n_ok);
     json_i64(&j, "infeasible", c->infeasible);
+    json_i64(&j, "missed", x->missed);
     json_i64(&j, "crashed", c->crashed);
+    json_i64(&j, "hung", c->hung);
+    json_i64(&j, "cached", c->cached);
+    json_i64(&j, "campaign", c->id);
     json_str(&j, "stopped", c->stopped);
     json_bool(&j, "interrupted", c->interrupted);
     json_f64(&j, "seconds", c->seconds);
-    json_str(&j, "csv", o->out);
+    json_str(&j, "store", o->out);
+    json_str(&j, "csv", o->csv);
     json_object_begin(&j, "best");
     if (r->n_ok)
         row_json(&j, "overall", x, r, r->order[0], 1);
@@ -314,8 +326,8 @@ void cli_ranking_json(FILE *f, const struct cli_campaign *x, const struct rankin
         row_json(&j, NULL, x, r, r->order[i], i + 1);
     json_array_end(&j);
     json_array_begin(&j, "not_run");
-    for (int64_t i = 0; i < c->count; i++) {
-        const struct campaign_row *q = &c->row[i];
+    for (int i = 0; i < x->n_rows; i++) {
+        const struct campaign_row *q = &x->row[i];
         if (q->m.status == METRICS_OK)
             continue;
         json_object_begin(&j, NULL);

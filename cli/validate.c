@@ -7,12 +7,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "explore/table.h"
+#include "explore/store.h"
 
 struct validate_options {
     struct common c;
     const char *what, *encoding;
-    int top, repeat, prompt, gen;
+    int top, repeat, prompt, gen, campaign;
     bool per_policy;
 };
 
@@ -24,7 +24,8 @@ enum {
     KEY_GEN,
     KEY_SEED,
     KEY_JSON,
-    KEY_PER_POLICY
+    KEY_PER_POLICY,
+    KEY_CAMPAIGN
 };
 
 static const struct argp_option options[] = {
@@ -32,6 +33,7 @@ static const struct argp_option options[] = {
     {"machine", 'm', "MACHINE", 0, "where to run: host (default), or soc:NAME", 0},
     {"top", KEY_TOP, "K", 0, "how many configurations (default 5)", 0},
     {"per-policy", KEY_PER_POLICY, 0, 0, "of each policy only its best configuration", 0},
+    {"campaign", KEY_CAMPAIGN, "N", 0, "of a store: campaign N (default: the last)", 0},
     {"repeat", KEY_REPEAT, "R", 0, "rounds; medians are reported (default 3)", 0},
     {"prompt", KEY_PROMPT, "N", 0, "prompt tokens (default: the exploration's)", 0},
     {"gen", KEY_GEN, "N", 0, "tokens to generate (default: the exploration's)", 0},
@@ -58,6 +60,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_PER_POLICY:
         o->per_policy = true;
+        break;
+    case KEY_CAMPAIGN:
+        o->campaign = cli_whole(state, "--campaign", arg, 1, 1000000000);
         break;
     case KEY_REPEAT:
         o->repeat = cli_whole(state, "--repeat", arg, 1, VALIDATE_MAX_REPEATS);
@@ -106,10 +111,11 @@ static error_t option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
     options,
     option,
-    "[SPACE|RESULTS.csv]",
+    "[SPACE|RESULTS.db]",
     "Runs the best configurations of an exploration on a real machine and compares with what their "
     "plans predict from a profile of that machine. A space (default quick) is explored first; the "
-    "CSV file of an exploration is taken as it is.\vExample: partita validate quick --model "
+    "store of an exploration is taken as it is, and keeps what was measured.\vExample: partita "
+    "validate quick --model "
     "tinyllama-1.1b --prompt 128 --gen 16 --top 5",
     NULL,
     NULL,
@@ -117,20 +123,32 @@ static const struct argp argp = {
 
 // --- which configurations
 
-static bool is_csv(const char *name)
+static bool ends_in(const char *name, const char *suffix)
 {
-    size_t n = strlen(name);
-    return n > 4 && !strcmp(name + n - 4, ".csv");
+    size_t n = strlen(name), m = strlen(suffix);
+    return n > m && !strcmp(name + n - m, suffix);
 }
 
-// Fills the configurations of q from ranked rows; strings in the arena.
+// Where the configurations came from, so that what is measured can go there.
+struct source {
+    bool store;
+    int64_t campaign;
+    uint64_t key[VALIDATE_MAX];
+};
+
+// Fills the configurations of q from rows that are ranked; strings in the arena.
 static int pick(const struct validate_options *o, const struct campaign_row *row, int n,
                 const enum metric *objective, int n_objectives, struct arena *a,
-                struct validate_request *q, struct err *e)
+                struct validate_request *q, struct source *from, struct err *e)
 {
     struct ranking r;
     ranking_make(row, n, objective, n_objectives, &r);
     q->n = validate_pick(row, r.order, n, o->top, o->per_policy, q->policy, q->sync);
+    for (int i = 0; i < q->n; i++)
+        for (int k = n - 1; k >= 0; k--) // the best ranked of those with these names
+            if (!strcmp(row[r.order[k]].policy, q->policy[i]) &&
+                !strcmp(row[r.order[k]].sync, q->sync[i]))
+                from->key[i] = row[r.order[k]].key;
     ranking_fini(&r);
     for (int i = 0; i < q->n; i++) {
         q->policy[i] = arena_strdup(a, q->policy[i]);
@@ -139,20 +157,70 @@ static int pick(const struct validate_options *o, const struct campaign_row *row
     return q->n ? 0 : err_set(e, ERR_UNSUPPORTED, "%s: no configuration could run", o->what);
 }
 
-static int from_csv(const struct validate_options *o, struct arena *a, struct validate_request *q,
-                    struct err *e)
+// The campaign that was asked for, by its number; the last one when none was.
+static const struct store_campaign *choose(const struct validate_options *o,
+                                           const struct store_campaign *list, int n, struct err *e)
 {
-    static const enum metric usual[] = {METRIC_TTFT, METRIC_TPOT, METRIC_ENERGY};
-    struct table t;
-    if (table_read(o->what, a, &t, e) < 0)
+    char known[200] = "";
+    for (int i = 0; i < n; i++) {
+        size_t at = strlen(known);
+        if (o->campaign == list[i].id)
+            return &list[i];
+        snprintf(known + at, sizeof known - at, "%s%lld (%s)", i ? ", " : "", (long long)list[i].id,
+                 list[i].name);
+    }
+    if (n && !o->campaign)
+        return &list[n - 1];
+    if (n)
+        err_at(e, ERR_USAGE, o->what, 0, NULL, "no campaign %d; there are %s", o->campaign, known);
+    else
+        err_at(e, ERR_FORMAT, o->what, 0, NULL, "the store has no campaign");
+    return NULL;
+}
+
+// Rows of the campaign's last level that keep its constraints: the count.
+static int ranked_rows(struct campaign_row *row, int n)
+{
+    int to = 0;
+    const char *last = n ? row[n - 1].level : "";
+    for (int i = 0; i < n; i++)
+        if (!strcmp(row[i].level, last) && !(row[i].m.violation > 0))
+            row[to++] = row[i];
+    return to;
+}
+
+static int from_store(const struct validate_options *o, struct arena *a, struct validate_request *q,
+                      struct source *from, struct err *e)
+{
+    struct store *s;
+    struct store_campaign *list;
+    struct campaign_row *row;
+    if (store_open(o->what, STORE_READ, &s, e) < 0)
         return e->code;
-    q->n_prompt = t.n_prompt;
-    q->n_gen = t.n_gen;
-    return pick(o, t.row, t.n, usual, 3, a, q, e);
+    int n = store_campaigns(s, a, &list, e), rc = n;
+    const struct store_campaign *c = n < 0 ? NULL : choose(o, list, n, e);
+    if (!c || (n = store_rows(s, c->id, a, &row, e)) < 0) {
+        rc = e->code;
+    } else {
+        const char *lengths = strrchr(c->workload, ' '); // "12 requests of up to 256+32"
+        lengths = lengths ? lengths + 1 : c->workload;
+        from->store = true;
+        from->campaign = c->id;
+        if (sscanf(lengths, "%d+%d", &q->n_prompt, &q->n_gen) != 2 || !c->n_objectives)
+            rc = err_at(e, ERR_FORMAT, o->what, 0, NULL, "the store is damaged: campaign %lld",
+                        (long long)c->id);
+        else
+            rc = pick(o, row, ranked_rows(row, n), c->objective,
+                      c->n_objectives < SEARCH_MAX_OBJECTIVES ? c->n_objectives
+                                                              : SEARCH_MAX_OBJECTIVES,
+                      a, q, from, e);
+    }
+    store_close(s, NULL);
+    return rc;
 }
 
 static int from_space(const struct validate_options *o, struct arena *a, struct validate_request *q,
-                      struct err *e)
+                      struct source *from, struct err *e)
 {
     struct common c = o->c;
     c.n_set = 0; // --set is about the machine that is validated
@@ -162,10 +230,55 @@ static int from_space(const struct validate_options *o, struct arena *a, struct 
         return e->code;
     q->n_prompt = done.space->n_prompt;
     q->n_gen = done.space->n_gen;
-    int rc = pick(o, done.c.row, (int)done.c.count, done.space->objective, done.space->n_objectives,
-                  a, q, e);
+    int rc = pick(o, done.row, done.n_rows, done.space->objective, done.space->n_objectives, a, q,
+                  from, e);
     cli_campaign_close(&done);
     return rc;
+}
+
+static int choose_configurations(const struct validate_options *o, struct arena *a,
+                                 struct validate_request *q, struct source *from, struct err *e)
+{
+    if (ends_in(o->what, ".csv"))
+        return err_at(e, ERR_USAGE, o->what, 0, NULL,
+                      "a table; validate takes the store of an exploration (partita explore SPACE "
+                      "-o FILE.db)");
+    if (ends_in(o->what, ".db"))
+        return from_store(o, a, q, from, e);
+    if (o->campaign)
+        return err_set(e, ERR_USAGE, "--campaign is about a store, %s is a space", o->what);
+    return from_space(o, a, q, from, e);
+}
+
+// What was measured joins the points in the store.
+static int keep(const struct validate_options *o, const struct source *from,
+                const struct validate_request *q, const struct validate_result *r, struct err *e)
+{
+    struct store *s;
+    if (store_open(o->what, STORE_WRITE, &s, e) < 0)
+        return e->code;
+    int rc = 0;
+    for (int i = 0; rc >= 0 && i < r->n; i++) {
+        const struct validate_row *row = &r->row[i];
+        const struct store_validation v = {.key = from->key[i],
+                                           .policy = q->policy[i],
+                                           .sync = q->sync[i],
+                                           .machine = r->machine,
+                                           .model = q->model->shape.name,
+                                           .n_prompt = q->n_prompt,
+                                           .n_gen = q->n_gen,
+                                           .repeats = r->repeats,
+                                           .predicted_ttft_ms = row->predicted_ttft_ms,
+                                           .ttft_ms = row->ttft_ms,
+                                           .ttft_spread = row->ttft_spread,
+                                           .predicted_tpot_ms = row->predicted_tpot_ms,
+                                           .tpot_ms = row->tpot_ms,
+                                           .tpot_spread = row->tpot_spread};
+        if (row->ok)
+            rc = store_add_validation(s, from->campaign, &v, e);
+    }
+    struct err late = {0};
+    return store_close(s, rc < 0 ? &late : e) < 0 || rc < 0 ? e->code : 0;
 }
 
 // --- the report
@@ -304,6 +417,7 @@ int cmd_validate(int argc, char **argv)
     struct validate_options o = {.what = NULL, .encoding = "Q4_0", .top = 5, .repeat = 3};
     struct validate_request q = {0};
     static struct validate_result r;
+    struct source from = {0};
     struct model *m = NULL;
     struct arena a;
     struct err e = {0};
@@ -313,9 +427,11 @@ int cmd_validate(int argc, char **argv)
     arena_init(&a);
     int rc = cli_model_open(o.c.model, &m, &e);
     if (rc >= 0)
-        rc = is_csv(o.what) ? from_csv(&o, &a, &q, &e) : from_space(&o, &a, &q, &e);
+        rc = choose_configurations(&o, &a, &q, &from, &e);
     if (rc >= 0 && !cli_stop)
         rc = run(&o, &q, m, &r, &e);
+    if (rc >= 0 && from.store && r.repeats)
+        rc = keep(&o, &from, &q, &r, &e);
     if (rc >= 0 && o.c.json)
         json(&q, &r);
     else if (rc >= 0)

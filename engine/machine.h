@@ -101,6 +101,10 @@ struct device *machine_find(const struct machine *m, const char *name); // or NU
 struct machine_factory {
     int (*open)(const struct machine_factory *f, const char *const *overrides, int n,
                 struct machine **out, struct err *e);
+    // Digest of the whole resolved configuration with the overrides: equal for equal machines,
+    // however they were written. NULL: nobody keeps results of these machines.
+    int (*digest)(const struct machine_factory *f, const char *const *overrides, int n,
+                  uint64_t *out, struct err *e);
     const char *spec; // "host", "soc:sd8gen3"
     const char *path; // configuration file, or NULL
     bool values;

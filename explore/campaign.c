@@ -1,39 +1,54 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The window: points between ask and tell, in a ring.
 //
-//     told <= given <= asked <= told + CAMPAIGN_WINDOW
+//     told <= given <= asked <= told + window
 //
-// Points up to `given` have been handed to a worker, in order; answers arrive in any order and wait
-// in the ring until all before them have been told. So what was reported is always a gapless prefix
-// of what was asked, also after a stop.
+// Points up to `given` need no worker any more: they have one, or the store knew them, or the same
+// point is on its way already. Answers arrive in any order and wait in the ring until all before
+// them have been told. So what was reported is always a gapless prefix of what was asked, also
+// after a stop.
+//
+// The store gets a point when its answer arrives and the ask when it is told. Both are committed in
+// groups: at most GROUP points or GROUP_S seconds wait, and nothing is reported before its group is
+// committed. Evaluating a point in a worker takes half a millisecond at best, so all that is done
+// per point here must stay far below that.
 #include "explore/campaign.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include "base/digest.h"
-#include "explore/stop.h"
-#include "explore/table.h"
+#include "base/version.h"
+#include "explore/identity.h"
+#include "explore/store.h"
 #include "explore/workers.h"
+
+enum { GROUP = 64 };
+static const double GROUP_S = 0.05;
 
 struct slot {
     struct search_point p;
-    bool done;
-    struct metrics m;
+    int64_t twin; // an earlier ask of the window with the same key; -1: none
+    bool done, cached;
+    struct campaign_row r; // metrics once done
 };
 
 struct loop {
     const struct campaign_request *q;
     struct campaign *out;
     struct search *search;
+    struct stop *stop;
     struct workers *workers;
-    int64_t asked, given, told, room;
-    struct slot ring[CAMPAIGN_WINDOW];
-    int64_t best; // row with the least first objective, -1: none
-    double begin;
+    int64_t asked, given, told, room, total;
+    int window;
+    struct slot *ring;
+    int64_t best;    // row with the least first objective, -1: none
+    int64_t waiting; // answers and tells, not committed
+    double begin, committed;
 };
 
-static double seconds(void)
+static double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -45,54 +60,124 @@ static bool stopping(const struct loop *l)
     return l->q->stop && *l->q->stop;
 }
 
-static bool budget_left(const struct loop *l)
+static struct slot *slot(const struct loop *l, int64_t i)
 {
-    return !l->q->budget || l->asked < l->q->budget;
+    return &l->ring[i % l->window];
 }
 
-// Asks until the window is full or the searcher wants to hear more first.
-static void fill(struct loop *l)
+// --- a point by its key
+
+// How far the metrics miss the space's constraints: each by its share of the limit, added up.
+static double violation(const struct space *s, const struct metrics *m)
 {
-    while (!stopping(l) && l->asked - l->told < CAMPAIGN_WINDOW && budget_left(l)) {
-        struct slot *s = &l->ring[l->asked % CAMPAIGN_WINDOW];
-        if (!l->q->search->ask(l->search, &s->p))
-            return;
-        s->done = false;
-        l->asked++;
+    double sum = 0;
+    for (int i = 0; i < s->n_constraints && m->status == METRICS_OK; i++) {
+        const struct space_constraint *c = &s->constraint[i];
+        double v = m->value[c->metric], over = c->at_least ? c->limit - v : v - c->limit;
+        sum += isnan(v) ? 1 : over > 0 ? over / fmax(fabs(c->limit), 1e-300) : 0;
+    }
+    return sum;
+}
+
+static const char *level_name(const struct space *s, const struct search_point *p)
+{
+    return p->level < s->n_levels && s->level[p->level] ? s->level[p->level] : "";
+}
+
+// Fills the row of an asked point, without metrics.
+static void identify(struct loop *l, struct slot *s)
+{
+    const struct space *space = l->q->space;
+    struct space_config g;
+    space_resolve(space, &s->p, &l->out->arena, &g);
+    s->r = (struct campaign_row){.code = code_version,
+                                 .policy = g.policy,
+                                 .sync = g.sync,
+                                 .soc = g.soc,
+                                 .level = level_name(space, &s->p),
+                                 .label = g.label};
+    if (l->q->identity) {
+        s->r.key = identity_key(l->q->identity, &s->p, &g, &s->r.config);
+    } else {
+        s->r.config = space_config_digest(space, &g);
+        s->r.key = digest_str(s->r.config, s->r.level);
     }
 }
 
-static int give(struct loop *l, struct err *e)
+// Does anybody know the point already?
+static int recall(struct loop *l, struct slot *s, struct err *e)
 {
-    while (!stopping(l) && l->given < l->asked && workers_idle(l->workers)) {
-        const struct slot *s = &l->ring[l->given % CAMPAIGN_WINDOW];
-        if (workers_give(l->workers, l->given, &s->p, e) < 0)
+    struct campaign_row old;
+    struct arena_mark mark = arena_mark(&l->out->arena);
+    for (int64_t i = l->told; i < l->asked && s->twin < 0; i++)
+        if (slot(l, i)->r.key == s->r.key)
+            s->twin = i;
+    if (s->twin >= 0) {
+        const struct slot *twin = slot(l, s->twin);
+        s->done = s->cached = twin->done;
+        s->r.m = twin->r.m;
+        return 0;
+    }
+    if (!l->q->store)
+        return 0;
+    int rc = store_find(l->q->store, s->r.key, &l->out->arena, &old, e);
+    arena_rewind(&l->out->arena, mark); // its texts: ours are as good
+    if (rc <= 0 || (l->q->retry && old.m.status >= METRICS_CRASHED))
+        return rc < 0 ? rc : 0;
+    s->done = s->cached = true;
+    s->r.m = old.m;
+    s->r.m.violation = violation(l->q->space, &old.m);
+    return 0;
+}
+
+// --- asking
+
+// Asks until the window is full, a rule ends it, or the searcher wants to hear more first.
+static int fill(struct loop *l, struct err *e)
+{
+    struct campaign *c = l->out;
+    while (!stopping(l) && !c->reason && l->asked - l->told < l->window) {
+        c->reason = stop_check(l->stop, l->asked, now() - l->begin);
+        struct slot *s = slot(l, l->asked);
+        if (c->reason || !l->q->search->ask(l->search, &s->p))
+            break;
+        s->done = s->cached = false;
+        s->twin = -1;
+        identify(l, s);
+        if (recall(l, s, e) < 0)
             return e->code;
-        l->given++;
+        l->asked++;
     }
     return 0;
 }
 
+static int give(struct loop *l, struct err *e)
+{
+    for (; l->given < l->asked; l->given++) {
+        const struct slot *s = slot(l, l->given);
+        if (s->done || s->twin >= 0)
+            continue;
+        if (stopping(l) || !workers_ready(l->workers))
+            break;
+        if (workers_give(l->workers, l->given, &s->p, e) < 0)
+            return e->code;
+    }
+    return 0;
+}
+
+// --- telling
+
 static struct campaign_row *add_row(struct loop *l, const struct slot *s)
 {
     struct campaign *c = l->out;
-    struct space_config g;
     if (c->count == l->room) {
         l->room = l->room ? l->room * 2 : 256;
         c->row = realloc(c->row, (size_t)l->room * sizeof *c->row);
         if (!c->row)
             abort();
     }
-    space_resolve(l->q->space, &s->p, &c->arena, &g);
-    struct campaign_row *r = &c->row[c->count++];
-    *r = (struct campaign_row){.key = g.digest,
-                               .policy = g.policy,
-                               .sync = g.sync,
-                               .soc = g.soc,
-                               .level = "",
-                               .label = g.label,
-                               .m = s->m};
-    return r;
+    c->row[c->count] = s->r;
+    return &c->row[c->count++];
 }
 
 static double first_objective(const struct loop *l, int64_t row)
@@ -101,110 +186,221 @@ static double first_objective(const struct loop *l, int64_t row)
     return metric_objective(m, l->out->row[row].m.value[m]);
 }
 
-static void report(struct loop *l)
+// Everything told so far becomes durable, then is reported.
+static int commit(struct loop *l, struct err *e)
 {
     const struct campaign *c = l->out;
-    int64_t total = space_count(l->q->space);
+    l->waiting = 0;
+    l->committed = now();
+    if (l->q->store && store_commit(l->q->store, e) < 0)
+        return e->code;
     if (!l->q->progress)
-        return;
-    double elapsed = seconds() - l->begin, rate = elapsed > 0 ? (double)c->count / elapsed : 0;
-    total = l->q->budget && l->q->budget < total ? l->q->budget : total;
+        return 0;
+    double elapsed = l->committed - l->begin;
+    double rate = (double)(c->count - c->cached) / elapsed;
+    bool known = elapsed > 0.1 && rate > 0;
     struct campaign_progress p = {
         .done = c->count,
-        .total = total,
-        .rate = elapsed > 0.1 ? rate : (double)NAN,
-        .eta_s = elapsed > 0.1 ? (double)(total - c->count) / rate : (double)NAN,
+        .total = l->total,
+        .seconds = elapsed,
+        .rate = known ? rate : (double)NAN,
+        .eta_s = known ? (double)(l->total - c->count) / rate : (double)NAN,
         .infeasible = c->infeasible,
         .crashed = c->crashed,
+        .hung = c->hung,
+        .cached = c->cached,
+        .hypervolume = stop_hypervolume(l->stop),
         .best = l->best < 0 ? NULL : &c->row[l->best],
     };
     l->q->progress(l->q->user, &p);
+    return 0;
 }
 
-// The oldest point of the window is evaluated: searcher, table, digest and progress hear of it.
+// The oldest point of the window is evaluated: searcher, rules, store and digest hear of it.
 static int tell(struct loop *l, struct err *e)
 {
     const struct space *space = l->q->space;
     struct campaign *c = l->out;
-    struct slot *s = &l->ring[l->told % CAMPAIGN_WINDOW];
-    struct search_outcome o = {.ok = s->m.status == METRICS_OK, .violation = s->m.violation};
-    struct campaign_row *r = add_row(l, s);
+    const struct slot *s = slot(l, l->told);
+    struct search_outcome o = {.ok = s->r.m.status == METRICS_OK, .violation = s->r.m.violation};
+    const struct campaign_row *r = add_row(l, s);
+    bool last = s->p.level >= space->n_levels - 1;
     for (int i = 0; i < space->n_objectives; i++)
-        o.objective[i] = metric_objective(space->objective[i], s->m.value[space->objective[i]]);
+        o.objective[i] = metric_objective(space->objective[i], r->m.value[space->objective[i]]);
     l->q->search->tell(l->search, &s->p, &o);
+    if (last)
+        stop_told(l->stop, &o);
     l->told++;
-    c->infeasible += s->m.status == METRICS_INFEASIBLE;
-    c->crashed += s->m.status == METRICS_CRASHED;
-    c->digest = metrics_digest(digest_u64(c->digest, r->key), &r->m);
-    if (s->m.status == METRICS_OK &&
+    c->infeasible += r->m.status == METRICS_INFEASIBLE;
+    c->crashed += r->m.status == METRICS_CRASHED;
+    c->hung += r->m.status == METRICS_HUNG;
+    c->cached += s->cached;
+    c->digest = metrics_digest(digest_u64(c->digest, r->config), &r->m);
+    if (o.ok && last && !(o.violation > 0) &&
         (l->best < 0 || first_objective(l, c->count - 1) < first_objective(l, l->best)))
         l->best = c->count - 1;
-    if (l->q->csv && table_write_row(l->q->csv, space, c->count - 1, r, e) < 0)
+    if (l->q->store && store_ask(l->q->store, c->id, c->count - 1, r, e) < 0)
         return e->code;
-    report(l);
+    l->waiting++;
     return 0;
+}
+
+// An answer arrived: for its point, and for the same point asked again meanwhile.
+static int answer(struct loop *l, int64_t id, const struct metrics *m, struct err *e)
+{
+    struct slot *s = slot(l, id);
+    s->r.m = *m;
+    s->r.m.violation = violation(l->q->space, m);
+    s->done = true;
+    for (int64_t i = id + 1; i < l->asked; i++)
+        if (slot(l, i)->twin == id) {
+            slot(l, i)->r.m = s->r.m;
+            slot(l, i)->done = slot(l, i)->cached = true;
+        }
+    if (!l->q->store)
+        return 0;
+    l->waiting++;
+    return store_put(l->q->store, &s->r, e);
+}
+
+static bool due(const struct loop *l)
+{
+    return l->waiting && (!l->q->store || l->waiting >= GROUP || now() - l->committed >= GROUP_S);
 }
 
 static int loop(struct loop *l, struct err *e)
 {
-    fill(l);
+    if (fill(l, e) < 0)
+        return e->code;
     while (l->told < l->asked) {
-        if (give(l, e) < 0)
+        if ((due(l) && commit(l, e) < 0) || give(l, e) < 0)
             return e->code;
-        if (l->told == l->given)
-            break; // stopped, and nothing is running
-        if (l->ring[l->told % CAMPAIGN_WINDOW].done) {
-            if (tell(l, e) < 0)
+        if (slot(l, l->told)->done) {
+            // After every single tell, whoever was quicker: see the contract.
+            if (tell(l, e) < 0 || fill(l, e) < 0)
                 return e->code;
-            fill(l); // after every single tell, whoever was quicker: see the contract
             continue;
         }
+        if (l->told == l->given)
+            break; // stopped, and nothing is running
         int64_t id;
         struct metrics m;
-        int rc = workers_wait(l->workers, &id, &m, e);
-        if (rc < 0)
-            return rc;
-        if (rc > 0) {
-            l->ring[id % CAMPAIGN_WINDOW].m = m;
-            l->ring[id % CAMPAIGN_WINDOW].done = true;
-        }
+        int rc = workers_wait(l->workers, l->waiting ? GROUP_S : -1, &id, &m, e);
+        if (rc < 0 || (rc > 0 && answer(l, id, &m, e) < 0))
+            return e->code;
     }
-    return 0;
+    return commit(l, e);
 }
 
-static const char *why_stopped(const struct loop *l)
+// --- the campaign as the store knows it
+
+// "NAME:option=value,..." with every option, so that two spellings of one searcher are one text.
+static const char *search_text(const struct campaign_request *q, struct arena *a)
 {
-    if (l->out->interrupted)
-        return stop_text(STOP_INTERRUPTED);
-    return stop_text(budget_left(l) ? STOP_DONE : STOP_BUDGET);
+    const struct search_ops *s = q->search;
+    const char *text = s->name;
+    char value[256];
+    for (size_t i = 0; i < s->n_rows; i++)
+        text = arena_printf(a, "%s%s%s=%s", text, i ? "," : ":", s->rows[i].name,
+                            conf_value_text(&s->rows[i], q->search_options, value, sizeof value));
+    return text;
+}
+
+static const char *machines_text(const struct space *s, struct arena *a)
+{
+    const char *text = s->machine;
+    for (int i = 1; i < s->n_machines; i++)
+        text = arena_printf(a, "%s, %s", text, s->machines[i]);
+    return text;
+}
+
+static int begin(struct loop *l, struct err *e)
+{
+    const struct campaign_request *q = l->q;
+    const struct space *s = q->space;
+    struct arena *a = &l->out->arena;
+    if (!q->store)
+        return 0;
+    struct store_campaign c = {
+        .name = s->name ? s->name : "",
+        .text = q->text ? q->text : "",
+        .search = search_text(q, a),
+        .seed = q->seed,
+        .machine = machines_text(s, a),
+        .model = q->model ? q->model : s->model,
+        .workload = s->n_requests > 1 ? arena_printf(a, "%d requests of up to %d+%d", s->n_requests,
+                                                     s->n_prompt, s->n_gen)
+                                      : arena_printf(a, "%d+%d", s->n_prompt, s->n_gen),
+        .n_objectives = s->n_objectives,
+        .code = code_version,
+    };
+    for (int i = 0; i < s->n_objectives; i++)
+        c.objective[i] = s->objective[i];
+    c.digest = digest_str(digest_u64(DIGEST_INIT, s->digest), c.search);
+    c.digest = digest_u64(digest_u64(c.digest, q->seed), (uint64_t)l->window);
+    c.digest = digest_u64(c.digest, q->identity ? identity_base(q->identity) : 0);
+    if (store_campaign_begin(q->store, &c, e) < 0)
+        return e->code;
+    l->out->id = c.id;
+    return store_commit(q->store, e);
+}
+
+static int finish(struct loop *l, struct err *e)
+{
+    struct campaign *c = l->out;
+    bool more = !c->reason && !l->q->search->done(l->search);
+    c->interrupted = stopping(l) && (l->told < l->asked || more);
+    if (c->interrupted)
+        c->reason = STOP_INTERRUPTED;
+    else if (!c->reason)
+        c->reason = STOP_DONE;
+    c->stopped = stop_text(c->reason);
+    c->seconds = now() - l->begin;
+    if (!l->q->store)
+        return 0;
+    int rc = store_campaign_end(l->q->store, c->id, c->stopped, e);
+    return rc < 0 ? rc : store_commit(l->q->store, e);
+}
+
+static int run(struct loop *l, struct err *e)
+{
+    const struct campaign_request *q = l->q;
+    struct search_space view;
+    // Workers first, before anything that they do not need is there.
+    if (workers_open(q->jobs, q->timeout_s, q->worker, q->context, &l->workers, e) < 0 ||
+        begin(l, e) < 0)
+        return e->code;
+    space_search(q->space, &view);
+    l->stop = stop_open(&q->rules, &view);
+    l->search = q->search->open(&view, q->search_options, q->seed, e);
+    if (!l->search || loop(l, e) < 0)
+        return e->code;
+    return finish(l, e);
 }
 
 int campaign_run(const struct campaign_request *q, struct campaign *out, struct err *e)
 {
-    struct search_space view;
-    struct loop *l = calloc(1, sizeof *l);
-    if (!l)
+    struct err local = {0};
+    struct loop l = {.q = q, .out = out, .best = -1, .begin = now(), .window = CAMPAIGN_WINDOW};
+    e = e ? e : &local;
+    l.committed = l.begin;
+    if (q->window > 0)
+        l.window = q->window < CAMPAIGN_MAX_WINDOW ? q->window : CAMPAIGN_MAX_WINDOW;
+    l.ring = calloc((size_t)l.window, sizeof *l.ring);
+    if (!l.ring)
         abort();
-    *l = (struct loop){.q = q, .out = out, .best = -1, .begin = seconds()};
     *out = (struct campaign){.space = q->space, .digest = DIGEST_INIT};
     arena_init(&out->arena);
-    int rc = q->csv ? table_write_header(q->csv, e) : 0;
-    if (rc >= 0) // before the searcher opens its own state, which workers do not need
-        rc = workers_open(q->jobs, q->worker, q->context, &l->workers, e);
-    if (rc >= 0) {
-        space_search(q->space, &view);
-        l->search = q->search->open(&view, q->search_options, q->seed, e);
-        rc = l->search ? loop(l, e) : e->code;
-    }
-    if (l->search) {
-        bool left = budget_left(l) && !q->search->done(l->search);
-        out->interrupted = stopping(l) && (l->told < l->asked || left);
-        out->stopped = why_stopped(l);
-        out->seconds = seconds() - l->begin;
-        q->search->close(l->search);
-    }
-    workers_close(l->workers);
-    free(l);
+    l.total = space_count(q->space);
+    if (q->rules.budget && q->rules.budget < l.total)
+        l.total = q->rules.budget;
+    int rc = run(&l, e);
+    if (l.search)
+        q->search->close(l.search);
+    if (l.stop)
+        stop_close(l.stop);
+    workers_close(l.workers);
+    free(l.ring);
     if (rc < 0)
         campaign_fini(out);
     return rc < 0 ? rc : 0;

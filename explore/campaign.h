@@ -3,11 +3,16 @@
 //
 // The loop is the campaign's, so evaluation can be spread over worker processes without a searcher
 // or an evaluator knowing. Results do not depend on the number of workers: points are numbered as
-// they are asked, told in that order, and ask i happens after exactly max(0, i - CAMPAIGN_WINDOW +
-// 1) tells (fewer asks are outstanding only when the searcher itself wants to hear more first).
+// they are asked, told in that order, and ask i happens after exactly max(0, i - window + 1) tells
+// (fewer asks are outstanding only when the searcher itself wants to hear more first).
 //
-// A worker that dies takes only its point with it: the point is recorded as crashed, a new worker
-// takes its place. A stop (Ctrl-C) lets running points finish and loses nothing that was reported.
+// With a store, a point that anybody has evaluated before is told without being evaluated. So a
+// campaign resumes by being run again: the searcher hears the same answers and asks the same
+// points, until it comes to one that nobody knows.
+//
+// A worker that dies or hangs takes only its point with it: the point is recorded as such, a new
+// worker takes its place. A stop (Ctrl-C) lets running points finish and loses nothing that was
+// reported.
 #ifndef EXPLORE_CAMPAIGN_H
 #define EXPLORE_CAMPAIGN_H
 
@@ -16,8 +21,9 @@
 #include "explore/metrics.h"
 #include "explore/search.h"
 #include "explore/space.h"
+#include "explore/stop.h"
 
-enum { CAMPAIGN_WINDOW = 64, CAMPAIGN_MAX_JOBS = 64 };
+enum { CAMPAIGN_WINDOW = 64, CAMPAIGN_MAX_WINDOW = 65536, CAMPAIGN_MAX_JOBS = 64 };
 
 // What evaluates points. open runs in the worker process; its state lives as long as the worker.
 struct campaign_worker {
@@ -28,23 +34,35 @@ struct campaign_worker {
 
 struct campaign_progress {
     int64_t done, total; // total: points that this campaign can have
-    double rate, eta_s;  // points per second; NaN until known
-    int64_t infeasible, crashed;
+    double seconds;      // since it began
+    double rate, eta_s;  // evaluated points per second, time left; NaN until known
+    int64_t infeasible, crashed, hung;
+    int64_t cached;                  // of `done`: told from the store
+    double hypervolume;              // see stop_hypervolume
     const struct campaign_row *best; // least first objective so far, or NULL
 };
+
+struct store;
+struct identity;
 
 struct campaign_request {
     const struct space *space;
     const struct search_ops *search;
     const void *search_options;
     uint64_t seed;
-    int64_t budget; // points at most; 0: no limit
-    int jobs;       // worker processes; 0: evaluate in this process
+    struct stop_rules rules;
+    int window;       // points between ask and tell at most; 0: CAMPAIGN_WINDOW
+    int jobs;         // worker processes; 0: evaluate in this process
+    double timeout_s; // longer is hung; 0: no limit. Needs jobs > 0
     const struct campaign_worker *worker;
     const void *context;               // for worker->open
-    FILE *csv;                         // NULL, or open for writing: one row per point, flushed
+    struct store *store;               // NULL, or open for writing: every point is kept there
+    struct identity *identity;         // of points; NULL: by their texts (tests)
+    const char *text;                  // the space's file, for the store; may be NULL
+    const char *model;                 // its name, for the store; NULL: the space's
+    bool retry;                        // evaluate again what crashed or hung in the store
     const volatile sig_atomic_t *stop; // NULL, or set to non-zero to stop
-    // Called after every told point (may be NULL).
+    // Called after points were told and, with a store, committed (may be NULL).
     void (*progress)(void *user, const struct campaign_progress *p);
     void *user;
 };
@@ -52,15 +70,18 @@ struct campaign_request {
 struct campaign {
     const struct space *space;
     struct campaign_row *row; // in ask order
-    int64_t count, infeasible, crashed;
-    const char *stopped; // why it ended
+    int64_t count, infeasible, crashed, hung;
+    int64_t cached;          // of `count`: told from the store, not evaluated
+    int64_t id;              // in the store
+    enum stop_reason reason; // why it ended
+    const char *stopped;     // the same in words
     bool interrupted;
-    uint64_t digest; // over (point, metrics) in ask order
+    uint64_t digest; // over (configuration, metrics) in ask order
     double seconds;  // of wall clock
     struct arena arena;
 };
 
-// Fails only when workers cannot be started or the CSV cannot be written.
+// Fails only when workers cannot be started or the store cannot be written.
 int campaign_run(const struct campaign_request *q, struct campaign *out, struct err *e);
 void campaign_fini(struct campaign *c);
 

@@ -224,18 +224,18 @@ static int all_parameters(const struct search_state *s, struct err *e)
     const struct sensitivity_problem *p = s->p;
     struct workers *w = NULL;
     int given = 0, out = 0, done = 0;
-    int rc = workers_open(p->jobs < p->n ? p->jobs : p->n, &worker, s, &w, e);
+    int rc = workers_open(p->jobs < p->n ? p->jobs : p->n, 0, &worker, s, &w, e);
     while (rc >= 0) {
         if (stopped(s))
             s->shared->stop = 1; // workers do not hear the signal
-        while (rc >= 0 && !s->shared->stop && given < p->n && workers_idle(w)) {
+        while (rc >= 0 && !s->shared->stop && given < p->n && workers_ready(w)) {
             struct search_point point = {.choice = {given}};
             rc = workers_give(w, given++, &point, e);
             out++;
         }
         int64_t i = 0;
         struct metrics m;
-        if (rc < 0 || out == 0 || (rc = workers_wait(w, &i, &m, e)) < 0)
+        if (rc < 0 || out == 0 || (rc = workers_wait(w, -1, &i, &m, e)) < 0)
             break;
         if (rc == 0)
             continue;

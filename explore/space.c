@@ -157,16 +157,21 @@ void space_resolve(const struct space *s, const struct search_point *p, struct a
     *out = (struct space_config){.soc = ""};
     out->policy = spec(s, p, SPACE_POLICY_OPTION, &s->policy[p->choice[s->policy_param]], a);
     out->sync = spec(s, p, SPACE_SYNC_OPTION, &s->sync[p->choice[s->sync_param]], a);
-    uint64_t d = digest_str(digest_str(DIGEST_INIT, s->machine), s->model);
-    d = digest_u64(digest_u64(d, (uint64_t)s->n_prompt), (uint64_t)s->n_gen);
     for (int i = 0; i < s->n_params && s->param[i].kind == SPACE_SOC; i++) {
         const struct space_param *q = &s->param[i];
         const char *text = arena_printf(a, "%s=%s", q->key, q->choice[p->choice[i]]);
         out->override[out->n_overrides++] = text;
         out->soc = arena_printf(a, "%s%s%s", out->soc, *out->soc ? "; " : "", text);
-        d = digest_str(d, text);
     }
     out->label =
         arena_printf(a, "%s + %s%s%s", out->policy, out->sync, *out->soc ? ", " : "", out->soc);
-    out->digest = options_digest(d, out->policy, out->sync);
+}
+
+uint64_t space_config_digest(const struct space *s, const struct space_config *g)
+{
+    uint64_t d = digest_str(digest_str(DIGEST_INIT, s->machine), s->model);
+    d = digest_u64(digest_u64(d, (uint64_t)s->n_prompt), (uint64_t)s->n_gen);
+    for (int i = 0; i < g->n_overrides; i++)
+        d = digest_str(d, g->override[i]);
+    return options_digest(d, g->policy, g->sync);
 }

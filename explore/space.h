@@ -117,10 +117,11 @@ struct space_config {
     int n_overrides;
     const char *override[SPACE_MAX_SOC]; // "dotted.key=value"
     const char *label;                   // "hetero_tensor:parts=8 + poll, dram.efficiency=80 %"
-    uint64_t digest; // of machine, model, lengths, overrides and every resolved option
 };
 // `p` must be canonical. Strings live in the arena.
 void space_resolve(const struct space *s, const struct search_point *p, struct arena *a,
                    struct space_config *out);
+// Of machine, model, lengths, overrides and every resolved option.
+uint64_t space_config_digest(const struct space *s, const struct space_config *g);
 
 #endif

@@ -271,7 +271,7 @@ static int read_row(struct store *s, sqlite3_stmt *q, struct arena *a, struct ca
 }
 
 int store_find(struct store *s, uint64_t key, struct arena *a, struct campaign_row *out,
-              struct err *e)
+               struct err *e)
 {
     sqlite3_bind_int64(s->get, 1, (int64_t)key);
     int rc = sqlite3_step(s->get);
@@ -489,6 +489,19 @@ int store_campaigns(struct store *s, struct arena *a, struct store_campaign **ou
     sqlite3_finalize(q);
     free(list);
     return rc == SQLITE_DONE ? n : ERR_FORMAT;
+}
+
+int store_count(struct store *s, int64_t *points, int64_t *campaigns, struct err *e)
+{
+    sqlite3_stmt *q =
+        store_prepare(s, "SELECT (SELECT count(*) FROM point), (SELECT count(*) FROM campaign)", e);
+    int rc = q && sqlite3_step(q) == SQLITE_ROW ? 0 : store_fail(s, e, "cannot read");
+    if (rc == 0) {
+        *points = sqlite3_column_int64(q, 0);
+        *campaigns = sqlite3_column_int64(q, 1);
+    }
+    sqlite3_finalize(q);
+    return rc;
 }
 
 // --- validations

@@ -32,7 +32,7 @@ int store_commit(struct store *s, struct err *e);
 
 // 1 found, 0 not there. Strings of the row in the arena; m.violation is 0, see store_ask.
 int store_find(struct store *s, uint64_t key, struct arena *a, struct campaign_row *out,
-              struct err *e);
+               struct err *e);
 // Adds a point; one that is there already stays as it is, unless it crashed or hung.
 int store_put(struct store *s, const struct campaign_row *r, struct err *e);
 
@@ -68,6 +68,9 @@ int store_campaigns(struct store *s, struct arena *a, struct store_campaign **ou
 // count, or negative.
 int store_rows(struct store *s, int64_t campaign, struct arena *a, struct campaign_row **out,
                struct err *e);
+
+// How many points and campaigns it holds.
+int store_count(struct store *s, int64_t *points, int64_t *campaigns, struct err *e);
 
 // Adds everything that another store holds; the same again changes nothing.
 int store_merge(struct store *to, const char *from, struct err *e);

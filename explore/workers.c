@@ -3,17 +3,28 @@
 // simulators need no locks.
 //
 // A worker reads points and writes metrics, both fixed-size structs below PIPE_BUF, so that a
-// message is there in whole or not at all. It ends when its input does: when the parent closes the
-// pipe, or dies. For that it must not hold the ends of other workers' pipes.
+// message is there in whole or not at all. It works on one point at a time, in the order given; up
+// to DEPTH may lie in its pipe. When it dies, the first of these is the one that killed it; the
+// others go to its successor. It ends when its input does, or with its parent. It must not hold the
+// ends of other workers' pipes.
 #include "explore/workers.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { DEPTH = 4 };
+
+// Points that take longer than this are given one by one: waiting behind one of them costs more
+// than the pipe does.
+static const double QUICK_S = 0.01;
 
 struct job {
     int64_t id;
@@ -31,19 +42,29 @@ _Static_assert(sizeof(struct job) <= PIPE_BUF && sizeof(struct answer) <= PIPE_B
 struct worker {
     pid_t pid;
     int in, out; // the parent's ends: jobs go in, answers come out
-    bool busy;
-    struct job job;
+    int n;       // jobs out, the oldest first
+    struct job job[DEPTH];
+    double since; // when the oldest was begun, as far as the parent knows
 };
 
 struct workers {
     const struct campaign_worker *ops;
     const void *context;
-    int n;
+    double timeout_s;
+    bool quick; // the last point was
+    int n, turn;
     struct worker worker[CAMPAIGN_MAX_JOBS];
     struct sigaction old_pipe; // SIGPIPE as it was
     void *state;               // of evaluation in this process
     struct worker here;
 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
 
 static bool read_all(int fd, void *to, size_t size)
 {
@@ -63,6 +84,14 @@ static bool write_all(int fd, const void *from, size_t size)
     return n == (ssize_t)size;
 }
 
+static void evaluate(const struct workers *w, void *state, const struct search_point *p,
+                     struct metrics *out)
+{
+    double begin = now();
+    w->ops->run(state, p, out);
+    out->wall_s = now() - begin;
+}
+
 // The worker's whole life. Leaves by _exit: buffers and exit handlers belong to the parent.
 static _Noreturn void serve(const struct workers *w, int in, int out)
 {
@@ -74,7 +103,7 @@ static _Noreturn void serve(const struct workers *w, int in, int out)
     while (read_all(in, &j, sizeof j)) {
         memset(&a, 0, sizeof a);
         a.id = j.id;
-        w->ops->run(state, &j.p, &a.m);
+        evaluate(w, state, &j.p, &a.m);
         if (!write_all(out, &a, sizeof a))
             break;
     }
@@ -85,6 +114,7 @@ static _Noreturn void serve(const struct workers *w, int in, int out)
 static int start(struct workers *w, struct worker *k, struct err *e)
 {
     int in[2], out[2];
+    pid_t parent = getpid();
     if (pipe(in) < 0)
         return err_set(e, ERR_IO, "cannot make a pipe: %s", strerror(errno));
     if (pipe(out) < 0) {
@@ -98,6 +128,10 @@ static int start(struct workers *w, struct worker *k, struct err *e)
         goto close_out;
     }
     if (pid == 0) {
+        // A point that hangs must not outlive a parent that was killed.
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
         for (int i = 0; i < w->n; i++)
             if (&w->worker[i] != k && w->worker[i].pid) {
                 close(w->worker[i].in);
@@ -109,7 +143,9 @@ static int start(struct workers *w, struct worker *k, struct err *e)
     }
     close(in[0]);
     close(out[1]);
-    *k = (struct worker){.pid = pid, .in = in[1], .out = out[0]};
+    k->pid = pid;
+    k->in = in[1];
+    k->out = out[0];
     return 0;
 close_out:
     close(out[0]);
@@ -128,11 +164,10 @@ static int reap(struct worker *k)
     while (waitpid(k->pid, &status, 0) < 0 && errno == EINTR)
         ;
     k->pid = 0;
-    k->busy = false;
     return status;
 }
 
-int workers_open(int jobs, const struct campaign_worker *ops, const void *context,
+int workers_open(int jobs, double timeout_s, const struct campaign_worker *ops, const void *context,
                  struct workers **out, struct err *e)
 {
     struct workers *w = calloc(1, sizeof *w);
@@ -140,6 +175,7 @@ int workers_open(int jobs, const struct campaign_worker *ops, const void *contex
         abort();
     w->ops = ops;
     w->context = context;
+    w->timeout_s = timeout_s;
     if (jobs < 1)
         w->state = ops->open(context);
     // A worker that died is noticed when its answer is read.
@@ -161,85 +197,127 @@ void workers_close(struct workers *w)
     if (!w)
         return;
     for (int i = 0; i < w->n; i++)
-        if (w->worker[i].pid)
+        if (w->worker[i].pid) {
+            if (w->worker[i].n) // nobody will hear of these points
+                kill(w->worker[i].pid, SIGKILL);
             reap(&w->worker[i]);
+        }
     if (w->state)
         w->ops->close(w->state);
     sigaction(SIGPIPE, &w->old_pipe, NULL);
     free(w);
 }
 
-bool workers_idle(const struct workers *w)
+// The worker with the least to do.
+static int freest(const struct workers *w)
+{
+    int best = 0;
+    for (int i = 1; i < w->n; i++)
+        best = w->worker[i].n < w->worker[best].n ? i : best;
+    return best;
+}
+
+bool workers_ready(const struct workers *w)
 {
     if (!w->n)
-        return !w->here.busy;
-    for (int i = 0; i < w->n; i++)
-        if (!w->worker[i].busy)
-            return true;
-    return false;
+        return !w->here.n;
+    return w->worker[freest(w)].n < (w->quick ? DEPTH : 1);
 }
 
 int workers_give(struct workers *w, int64_t id, const struct search_point *p, struct err *e)
 {
-    struct worker *k = &w->here;
-    for (int i = 0; i < w->n; i++)
-        if (!w->worker[i].busy) {
-            k = &w->worker[i];
-            break;
-        }
+    struct worker *k = w->n ? &w->worker[freest(w)] : &w->here;
+    struct job *j = &k->job[k->n];
     if (w->n && !k->pid && start(w, k, e) < 0)
         return e->code;
-    memset(&k->job, 0, sizeof k->job);
-    k->job = (struct job){id, *p};
-    k->busy = true;
+    memset(j, 0, sizeof *j);
+    *j = (struct job){id, *p};
+    if (k->n++ == 0)
+        k->since = now();
     if (w->n)
-        write_all(k->in, &k->job, sizeof k->job); // failed: the worker is dead, and so its answer
+        write_all(k->in, j, sizeof *j); // failed: the worker is dead, and so its answer
     return 0;
 }
 
-// The point of a worker that died.
-static void crashed(struct worker *k, struct metrics *out)
+// The oldest point of a worker is done with.
+static int64_t pop(struct worker *k)
+{
+    int64_t id = k->job[0].id;
+    memmove(&k->job[0], &k->job[1], (size_t)--k->n * sizeof k->job[0]);
+    k->since = now();
+    return id;
+}
+
+// The oldest point ended its worker; the rest go to a new one.
+static int bury(struct workers *w, struct worker *k, bool hung, int64_t *id, struct metrics *out,
+                struct err *e)
 {
     int status = reap(k);
-    metrics_init(out, METRICS_CRASHED);
-    if (WIFSIGNALED(status))
+    metrics_init(out, hung ? METRICS_HUNG : METRICS_CRASHED);
+    if (hung)
+        snprintf(out->reason, sizeof out->reason, "not finished within the limit of %g s",
+                 w->timeout_s);
+    else if (WIFSIGNALED(status))
         snprintf(out->reason, sizeof out->reason, "the worker process died: %s",
                  strsignal(WTERMSIG(status)));
     else
         snprintf(out->reason, sizeof out->reason, "the worker process ended with status %d",
                  WEXITSTATUS(status));
+    out->wall_s = now() - k->since;
+    *id = pop(k);
+    if (k->n && start(w, k, e) < 0)
+        return e->code;
+    for (int i = 0; i < k->n; i++)
+        write_all(k->in, &k->job[i], sizeof k->job[i]);
+    return 1;
 }
 
-int workers_wait(struct workers *w, int64_t *id, struct metrics *out, struct err *e)
+// Seconds until the first point is overdue; HUGE_VAL without a limit.
+static double patience(const struct workers *w)
+{
+    double left = HUGE_VAL, t = now();
+    for (int i = 0; i < w->n && w->timeout_s > 0; i++)
+        if (w->worker[i].n)
+            left = fmin(left, w->worker[i].since + w->timeout_s - t);
+    return fmax(left, 0);
+}
+
+static int wait_here(struct workers *w, int64_t *id, struct metrics *out)
+{
+    metrics_init(out, METRICS_OK);
+    evaluate(w, w->state, &w->here.job[0].p, out);
+    *id = pop(&w->here);
+    return 1;
+}
+
+int workers_wait(struct workers *w, double wait_s, int64_t *id, struct metrics *out, struct err *e)
 {
     struct pollfd fd[CAMPAIGN_MAX_JOBS];
-    struct worker *of[CAMPAIGN_MAX_JOBS];
     struct answer a;
-    int n = 0;
-    if (!w->n) {
-        metrics_init(out, METRICS_OK);
-        w->ops->run(w->state, &w->here.job.p, out);
-        *id = w->here.job.id;
-        w->here.busy = false;
-        return 1;
-    }
+    if (!w->n)
+        return wait_here(w, id, out);
     for (int i = 0; i < w->n; i++)
-        if (w->worker[i].busy) {
-            fd[n] = (struct pollfd){.fd = w->worker[i].out, .events = POLLIN};
-            of[n++] = &w->worker[i];
-        }
-    if (poll(fd, (nfds_t)n, -1) < 0)
+        fd[i] = (struct pollfd){.fd = w->worker[i].n ? w->worker[i].out : -1, .events = POLLIN};
+    double most = fmin(wait_s < 0 ? HUGE_VAL : wait_s, patience(w));
+    int n = poll(fd, (nfds_t)w->n, most < 1e6 ? (int)ceil(most * 1e3) : -1);
+    if (n < 0)
         return errno == EINTR ? 0 : err_set(e, ERR_IO, "cannot wait: %s", strerror(errno));
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; w->timeout_s > 0 && i < w->n; i++)
+        if (w->worker[i].n && !fd[i].revents && now() - w->worker[i].since >= w->timeout_s) {
+            kill(w->worker[i].pid, SIGKILL);
+            return bury(w, &w->worker[i], true, id, out, e);
+        }
+    for (int j = 0; n > 0 && j < w->n; j++) { // in turn, so that none waits long
+        int i = (w->turn + j) % w->n;
+        struct worker *k = &w->worker[i];
         if (!fd[i].revents)
             continue;
-        *id = of[i]->job.id;
-        if (read_all(of[i]->out, &a, sizeof a)) {
-            *out = a.m;
-            of[i]->busy = false;
-        } else {
-            crashed(of[i], out);
-        }
+        w->turn = i + 1;
+        if (!read_all(k->out, &a, sizeof a))
+            return bury(w, k, false, id, out, e);
+        *out = a.m;
+        *id = pop(k);
+        w->quick = a.m.wall_s < QUICK_S;
         return 1;
     }
     return 0;

@@ -49,7 +49,7 @@ say "2. Which split is best for Llama-3-8B on that phone?"
 echo "   256 prompt tokens, 32 generated. Every partition policy with every synchronisation scheme, simulated."
 echo
 echo "\$ partita explore configs/space/quick.cfg --top 15"
-$partita explore configs/space/quick.cfg --top 15 -j "$(nproc)" -o "$out/explore.csv" |
+$partita explore configs/space/quick.cfg --top 15 -j "$(nproc)" -o "$out/explore.db" |
     grep -v '^All points'
 echo
 echo "   What the best one does, operator by operator:"
@@ -62,7 +62,7 @@ echo
 echo "   The best configuration of each policy now runs for real on a small model with generated weights,"
 echo "   beside what its plan predicts from a profile of this machine. (On a phone, this is the proof.)"
 echo
-echo "\$ partita validate explore.csv --model demo-60m --per-policy --top 6 --prompt 256 --gen 32"
-$partita validate "$out/explore.csv" --model demo-60m --per-policy --top 6 --prompt 256 --gen 32
+echo "\$ partita validate explore.db --model demo-60m --per-policy --top 6 --prompt 256 --gen 32"
+$partita validate "$out/explore.db" --model demo-60m --per-policy --top 6 --prompt 256 --gen 32
 
 say "Next: partita help, docs/guide.md, or a space of your own in configs/space/."

@@ -10,7 +10,7 @@ digests() { # partita -> one line per digest
     "$1" check --gen 2 | sed -n 's/.*; digest //p'
     "$1" run data/partita-stories.gguf -p "Olga was a" -n 8 --machine soc:sd8gen3 --json | grep '"digest"\|"logits_digest"'
     for j in 1 3; do
-        "$1" explore configs/space/tiny.cfg -j $j -o "$out/explore.csv" --json | grep '"digest"' | tail -n 1
+        "$1" explore configs/space/tiny.cfg -j $j -o "$out/explore-$j.db" --json | grep '"digest"' | tail -n 1
     done
 }
 first=""

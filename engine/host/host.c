@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/digest.h"
 #include "base/log.h"
 #include "engine/host/futex.h"
 #include "engine/host/place.h"
@@ -287,7 +288,8 @@ void machine_host_help(FILE *f)
     }
 }
 
-int machine_host_dump(FILE *f, const struct conf *c, struct err *e)
+// Prints the resolved configuration, or adds it to a digest; either may be NULL.
+static int walk_config(const struct conf *c, FILE *f, uint64_t *d, struct err *e)
 {
     const struct conf_node *root = c ? conf_root(c) : NULL;
     // Any device's options: their structs are known to the devices only.
@@ -299,19 +301,46 @@ int machine_host_dump(FILE *f, const struct conf *c, struct err *e)
     struct arena a;
     arena_init(&a);
     int rc = conf_read(root, "host", host_rows, HOST_ROWS, &o, &a, e);
-    if (rc == 0)
+    if (rc == 0 && f)
         conf_dump(f, root, host_rows, HOST_ROWS, &o, 0);
+    if (rc == 0 && d)
+        *d = conf_digest(*d, host_rows, HOST_ROWS, &o);
     for (int i = 0; rc == 0 && i < KINDS; i++) {
+        const struct conf_row *rows = kinds[i].rows;
+        size_t n_rows = *kinds[i].n_rows;
         const struct conf_node *n = root ? conf_child(root, kinds[i].group) : NULL;
-        for (size_t r = 0; r < *kinds[i].n_rows; r++)
-            assert(kinds[i].rows[r].offset + sizeof(struct conf_int_list) <= sizeof o);
-        rc = conf_read(n, kinds[i].group, kinds[i].rows, *kinds[i].n_rows, &o, &a, e);
-        if (rc < 0)
-            break;
-        fprintf(f, "%s = {\n", kinds[i].group);
-        conf_dump(f, n, kinds[i].rows, *kinds[i].n_rows, &o, 4);
-        fprintf(f, "};\n");
+        for (size_t r = 0; r < n_rows; r++)
+            assert(rows[r].offset + sizeof(struct conf_int_list) <= sizeof o);
+        rc = conf_read(n, kinds[i].group, rows, n_rows, &o, &a, e);
+        if (rc == 0 && f) {
+            fprintf(f, "%s = {\n", kinds[i].group);
+            conf_dump(f, n, rows, n_rows, &o, 4);
+            fprintf(f, "};\n");
+        }
+        if (rc == 0 && d)
+            *d = conf_digest(digest_str(*d, kinds[i].group), rows, n_rows, &o);
     }
     arena_fini(&a);
     return rc;
+}
+
+int machine_host_dump(FILE *f, const struct conf *c, struct err *e)
+{
+    return walk_config(c, f, NULL, e);
+}
+
+int machine_host_config_digest(const struct conf *c, uint64_t *out, struct err *e)
+{
+    struct machine *m;
+    uint64_t d = digest_str(DIGEST_INIT, "host");
+    if (walk_config(c, NULL, &d, e) < 0 || machine_host_open(c, &m, e) < 0)
+        return e ? e->code : ERR_CONFIG;
+    d = digest_u64(d, (uint64_t)m->memory);
+    for (int i = 0; i < m->n_devices; i++) {
+        d = digest_str(d, m->device[i]->caps.name);
+        d = digest_str(d, m->device[i]->caps.detail ? m->device[i]->caps.detail : "");
+    }
+    m->ops->close(m);
+    *out = d;
+    return 0;
 }

@@ -18,6 +18,8 @@ struct host_device {
 int machine_host_open(const struct conf *c, struct machine **out, struct err *e);
 // The resolved configuration, each line with its doc and source.
 int machine_host_dump(FILE *f, const struct conf *c, struct err *e);
+// Digest of the resolved configuration and of what the devices are, for caches of results.
+int machine_host_config_digest(const struct conf *c, uint64_t *out, struct err *e);
 // Prints the option rows of the machine and its devices.
 void machine_host_help(FILE *f);
 

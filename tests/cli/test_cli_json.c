@@ -266,12 +266,13 @@ static void test_audit(void)
 
 static void test_explore(void)
 {
-    json_t *a = works_json("explore tiny --json --output a.csv --jobs 1");
-    json_t *b = works_json("explore tiny --json --output b.csv --jobs 2");
+    json_t *a = works_json("explore tiny --json --output a.db --csv a.csv --jobs 1");
+    json_t *b = works_json("explore tiny --json --output b.db --csv b.csv --jobs 2");
     CHECK(number(a, "points") > 1);
     CHECK_INT(number(a, "points"), number(b, "points"));
     char *csv_a = slurp(in_tmp("a.csv"), NULL), *csv_b = slurp(in_tmp("b.csv"), NULL);
     CHECK(csv_a && csv_b && strchr(csv_a, '\n'));
+    CHECK_STR(csv_a, csv_b);
     free(csv_a);
     free(csv_b);
     json_decref(a);

@@ -31,22 +31,43 @@ static inline struct space *space_of(const char *text)
 struct test_factory {
     struct machine_factory base; // first
     bool no_flag;
-    int opened;
+    int opened, digested;
 };
+
+static inline int test_factory_conf(const char *const *overrides, int n, struct conf **out,
+                                    struct err *e)
+{
+    int rc = conf_open("configs/soc/sd8gen3.cfg", out, e);
+    for (int i = 0; rc >= 0 && i < n; i++) {
+        char key[96];
+        const char *eq = strchr(overrides[i], '=');
+        snprintf(key, sizeof key, "%.*s", (int)(eq - overrides[i]), overrides[i]);
+        rc = conf_override(*out, key, eq + 1, e);
+    }
+    return rc;
+}
+
+static inline int test_factory_digest(const struct machine_factory *base,
+                                      const char *const *overrides, int n, uint64_t *out,
+                                      struct err *e)
+{
+    struct test_factory *f = (struct test_factory *)base;
+    struct conf *c = NULL;
+    int rc = test_factory_conf(overrides, n, &c, e);
+    if (rc >= 0)
+        rc = machine_soc_config_digest(c, out, e);
+    conf_close(c);
+    f->digested++;
+    return rc;
+}
 
 static inline int test_factory_open(const struct machine_factory *base,
                                     const char *const *overrides, int n, struct machine **out,
                                     struct err *e)
 {
     struct test_factory *f = (struct test_factory *)base;
-    struct conf *c;
-    int rc = conf_open("configs/soc/sd8gen3.cfg", &c, e);
-    for (int i = 0; rc >= 0 && i < n; i++) {
-        char key[96];
-        const char *eq = strchr(overrides[i], '=');
-        snprintf(key, sizeof key, "%.*s", (int)(eq - overrides[i]), overrides[i]);
-        rc = conf_override(c, key, eq + 1, e);
-    }
+    struct conf *c = NULL;
+    int rc = test_factory_conf(overrides, n, &c, e);
     if (rc >= 0)
         rc = machine_soc_open(c, false, out, e);
     for (int d = 0; rc >= 0 && f->no_flag && d < (*out)->n_devices; d++)
@@ -58,7 +79,8 @@ static inline int test_factory_open(const struct machine_factory *base,
 
 static inline struct test_factory test_factory(void)
 {
-    return (struct test_factory){.base = {.open = test_factory_open, .spec = "soc:sd8gen3"}};
+    return (struct test_factory){
+        .base = {.open = test_factory_open, .digest = test_factory_digest, .spec = "soc:sd8gen3"}};
 }
 
 static inline struct model *small_model(void)
