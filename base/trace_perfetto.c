@@ -9,7 +9,8 @@
 // Most of a trace are begins and ends of slices, so those are small. Every lane is a packet
 // sequence of its own: its packets inherit the track and need not name it, their times are the
 // nanoseconds since the sequence's last packet, names are sent once per sequence and then referred
-// to by number. Counters whose value is a whole number send it as a varint.
+// to by number. Counters whose value is a whole number send it as a varint; so do bandwidths, which
+// are sent in kB/s with a multiplier (the viewer puts prefixes to units itself).
 //
 // Tracks: the machine is a process; groups are its children, and what is in a group their children;
 // ranks keep the order of their first mention.
@@ -60,6 +61,7 @@ enum {
     TRACK_RANK = 12,
     PROCESS_ID = 1,
     PROCESS_NAME = 6,
+    COUNTER_MULTIPLIER = 4,
     COUNTER_UNIT = 6,
 };
 // Values.
@@ -68,12 +70,18 @@ enum {
     TYPE_END = 2,
     TYPE_COUNTER = 4,
     STATE_CLEARED = 1, // sequence flags
-    STATE_NEEDED = 2,
     ORDERING_BY_RANK = 3,
     CLOCK_BOOT = 6,   // the trace's
     CLOCK_DELTA = 64, // the first that is a sequence's own
 };
 enum { MACHINE = 1, FIRST_GROUP = 2, FIRST_LANE = 1 << 20 }; // ids of tracks
+
+// A unit that is sent as whole numbers of a smaller one.
+static const struct whole {
+    const char *unit, *sent_as;
+    double steps;        // per unit
+    uint64_t multiplier; // of a step, in the unit that is shown
+} wholes[] = {{"GB/s", "B/s", 1e6, 1000}};
 
 struct bytes {
     unsigned char *p;
@@ -81,9 +89,10 @@ struct bytes {
 };
 
 struct sequence {
-    int64_t time;        // ns, of its last packet
-    unsigned char *sent; // bit per name
-    size_t n_sent;       // bytes
+    int64_t time; // ns, of its last packet
+    const struct whole *whole;
+    uint32_t *name_id; // of a name on this sequence; 0: not sent yet
+    size_t n_names, sent;
 };
 
 struct perfetto {
@@ -235,7 +244,13 @@ static void open_lane(void *state, const struct trace_lane *l)
     w->n_sequences = l->index + 1;
     w->sequence[l->index] = (struct sequence){.time = 0};
     if (t->unit) {
-        put_text(&w->inner, COUNTER_UNIT, t->unit);
+        const struct whole *whole = NULL;
+        for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++)
+            whole = strcmp(t->unit, wholes[i].unit) ? whole : &wholes[i];
+        w->sequence[l->index].whole = whole;
+        if (whole)
+            put_varint(&w->inner, COUNTER_MULTIPLIER, whole->multiplier);
+        put_text(&w->inner, COUNTER_UNIT, whole ? whole->sent_as : t->unit);
         put_message(&w->event, TRACK_COUNTER, &w->inner);
     }
     send_track(w, id, parent, t->name, (size_t)l->track, false);
@@ -264,37 +279,34 @@ static void send_event(struct perfetto *w, const struct trace_lane *l, int64_t t
     send(w);
 }
 
-// Names are sent with their first use on a sequence.
-static void send_name(struct perfetto *w, struct sequence *q, int name)
+// The number of a name on a sequence; it is sent with its first use.
+static uint32_t name_id(struct perfetto *w, struct sequence *q, int name)
 {
-    size_t byte = (size_t)name / 8;
-    if (byte >= q->n_sent) {
-        size_t n = 2 * byte + 64;
-        q->sent = realloc(q->sent, n);
-        if (!q->sent)
+    if ((size_t)name >= q->n_names) {
+        size_t n = 2 * (size_t)name + 64;
+        q->name_id = realloc(q->name_id, n * sizeof *q->name_id);
+        if (!q->name_id)
             abort();
-        memset(q->sent + q->n_sent, 0, n - q->n_sent);
-        q->n_sent = n;
+        memset(q->name_id + q->n_names, 0, (n - q->n_names) * sizeof *q->name_id);
+        q->n_names = n;
     }
-    if (q->sent[byte] >> name % 8 & 1)
-        return;
-    q->sent[byte] |= (unsigned char)(1u << name % 8);
-    struct bytes names = {NULL, 0, 0};
-    put_varint(&w->inner, NAME_ID, (uint64_t)name + 1);
-    put_text(&w->inner, NAME_TEXT, w->m->name[name]);
-    put_message(&names, NAMES_EVENT, &w->inner);
-    put_message(&w->packet, PACKET_NAMES, &names);
-    free(names.p);
+    if (!q->name_id[name]) {
+        q->name_id[name] = (uint32_t)++q->sent;
+        put_varint(&w->inner, NAME_ID, q->sent);
+        put_text(&w->inner, NAME_TEXT, w->m->name[name]);
+        put_message(&w->event, NAMES_EVENT, &w->inner);
+        put_message(&w->packet, PACKET_NAMES, &w->event);
+    }
+    return q->name_id[name];
 }
 
 static void begin(void *state, const struct trace_lane *l, const struct trace_slice *s,
                   const uint64_t *flows, size_t n)
 {
     struct perfetto *w = state;
-    send_name(w, &w->sequence[l->index], s->name);
-    put_varint(&w->packet, PACKET_FLAGS, STATE_NEEDED);
+    uint32_t name = name_id(w, &w->sequence[l->index], s->name);
     put_varint(&w->event, EVENT_TYPE, TYPE_BEGIN);
-    put_varint(&w->event, EVENT_NAME, (uint64_t)s->name + 1);
+    put_varint(&w->event, EVENT_NAME, name);
     for (size_t i = 0; i < n; i++)
         put_fixed(&w->event, EVENT_LAST_FLOWS, flows[i]);
     send_event(w, l, s->begin);
@@ -313,11 +325,13 @@ static void end(void *state, const struct trace_lane *l, const struct trace_slic
 static void counter(void *state, const struct trace_lane *l, const struct trace_count *c)
 {
     struct perfetto *w = state;
+    const struct whole *whole = w->sequence[l->index].whole;
+    double v = whole ? floor(c->value * whole->steps + 0.5) : c->value;
     put_varint(&w->event, EVENT_TYPE, TYPE_COUNTER);
-    if (c->value >= 0 && c->value < 1e9 && floor(c->value) == c->value)
-        put_varint(&w->event, EVENT_COUNTER, (uint64_t)c->value);
+    if (v >= 0 && v < 1e15 && floor(v) == v)
+        put_varint(&w->event, EVENT_COUNTER, (uint64_t)v);
     else
-        put_real(&w->event, EVENT_REAL_COUNTER, c->value);
+        put_real(&w->event, EVENT_REAL_COUNTER, v);
     send_event(w, l, c->time);
 }
 
@@ -325,7 +339,7 @@ static void close_trace(void *state)
 {
     struct perfetto *w = state;
     for (int i = 0; i < w->n_sequences; i++)
-        free(w->sequence[i].sent);
+        free(w->sequence[i].name_id);
     free(w->sequence);
     free(w->packet.p);
     free(w->event.p);

@@ -142,8 +142,15 @@ static double expected(const struct cost_table *c, const struct schedule_entry *
     return ps > 0 ? ps : 0;
 }
 
+// When something begins that a trace shows.
+static int64_t mark(const struct executor *x)
+{
+    return x->machine->trace ? x->machine->ops->now(x->machine) : 0;
+}
+
 static int prepare(struct executor *x, struct program *p, struct err *e)
 {
+    int64_t begin = mark(x);
     for (int i = 0; i < p->n_steps; i++)
         for (int j = 0; j < p->step[i].schedule.n; j++) {
             struct schedule_entry *s = &p->step[i].schedule.entry[j];
@@ -153,6 +160,8 @@ static int prepare(struct executor *x, struct program *p, struct err *e)
             if (s->task.n_pad && d->ops->prepare(d, &g, &s->task.graph, e) < 0)
                 return e->code;
         }
+    if (x->machine->trace && x->machine->ops->now(x->machine) > begin)
+        machine_trace_control(x->machine, "prepare graphs", begin);
     return 0;
 }
 
@@ -213,12 +222,6 @@ void executor_release(struct executor *x, struct program *p)
 const struct schedule *program_schedule(const struct program *p, int step)
 {
     return &p->step[step].schedule;
-}
-
-// When something begins that a trace shows.
-static int64_t mark(const struct executor *x)
-{
-    return x->machine->trace ? x->machine->ops->now(x->machine) : 0;
 }
 
 // Joins the given entries (index per device, -1: none) unless they are known to be complete.

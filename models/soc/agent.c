@@ -176,7 +176,6 @@ void agent_trace(struct agent *a)
     if (!a->label)
         abort();
     int64_t now = sim_now(a->host->sim);
-    trace_depth(a);
     meter_device(a->host->meter, a->base.index, &a->clock, now, false);
     meter_clock(a->host->meter, a->base.index, &a->clock, now);
 }

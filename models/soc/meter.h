@@ -8,23 +8,30 @@
 #include "models/soc/clock.h"
 #include "models/soc/power.h"
 
-enum { METER_WINDOW = 10 * 1000 * 1000 }; // ps: at cycle level bandwidth is a mean over 10 us
+// A counter of means over windows of equal length.
+struct gauge {
+    int track;
+    int64_t window; // ps: begin of the current one
+    int64_t since;  // ps: up to when `sum` counts
+    double value;   // since then
+    double sum;     // value times ps, in this window
+};
 
 struct meter {
     const struct trace_sink *sink;
     const struct power_params *power;
-    int game, bandwidth, temperature;
-    int watts[MACHINE_MAX_DEVICES], clock[MACHINE_MAX_DEVICES], dram_watts, control_watts,
-        rest_watts;
+    int game, bandwidth, temperature, rest_watts;
+    int clock[MACHINE_MAX_DEVICES];
     enum device_kind kind[MACHINE_MAX_DEVICES];
-    int64_t window; // cycle level: when the current one began
-    double bytes;   // in it so far
+    struct gauge watts[MACHINE_MAX_DEVICES], dram_watts, control_watts;
+    struct gauge bytes; // cycle level: of the bandwidth
+    int64_t opened;     // ps
 };
 
-// All gauges of an idle machine; `game` and `hot`: there is one, and temperatures are followed.
+// A machine at rest at `now`. game, hot: there is one, and temperatures are followed.
 void meter_open(struct meter *t, const struct machine *m, const struct power_params *p, bool game,
-                bool hot);
-// The last readings; the gauges fall to 0.
+                bool hot, int64_t now);
+// The last readings; all gauges fall to 0.
 void meter_close(struct meter *t, int n_devices, int64_t now);
 
 void meter_device(struct meter *t, int device, const struct clock *c, int64_t now, bool busy);

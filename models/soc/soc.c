@@ -299,12 +299,9 @@ static void start_trace(struct soc *s)
 {
     int64_t t = now(&s->m);
     struct meter *meter = &s->meter;
-    meter_open(meter, &s->m, &s->cfg.power, s->game.stats.rate > 0, sim_pending(&s->governor));
+    meter_open(meter, &s->m, &s->cfg.power, s->game.stats.rate > 0, sim_pending(&s->governor), t);
     s->control.meter = s->dram.meter = meter;
-    meter->window = t / METER_WINDOW * METER_WINDOW;
-    meter_rate(meter, t, 0);
     meter_control(meter, s->control.core, t, false);
-    trace_counter(meter->sink, meter->rest_watts, t, s->cfg.power.rest);
     meter_temperature(meter, t, s->thermal.temperature);
 }
 
