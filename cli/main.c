@@ -15,6 +15,7 @@ const struct command commands[] = {
      cmd_validate},
     {"report", "a page of what an exploration found: fronts, parameters, plans, timelines",
      cmd_report},
+    {"plot", "figures of what an exploration found, for papers", cmd_plot},
     {"merge", "several stores into one, each point once", cmd_merge},
     {"profile", "characterise a machine; --cost: the cost table of a model", cmd_profile},
     {"repro", "a publication's experiments: prediction beside published value", cmd_repro},

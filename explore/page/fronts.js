@@ -44,7 +44,7 @@ function frontsOption(c) {
       itemStyle: feasible(i) ? undefined : { color: "transparent", borderColor: colour(k), borderWidth: 1.2 },
     })),
   }));
-  series.push({ type: "line", name: "front", data: front.map(place), symbol: "none", step: x.rate === y.rate ? (x.rate ? "start" : "end") : (x.rate ? "start" : "end"),
+  series.push({ type: "line", name: "front", data: front.map(place), symbol: "none", step: "end",
     lineStyle: { color: css("--text"), width: 1.5 }, z: 3, silent: true, tooltip: { show: false } });
   series.push({ type: "scatter", name: "ring", symbol: "circle", symbolSize: size + 6, silent: true, z: 4, tooltip: { show: false },
     itemStyle: { color: "transparent", borderColor: css("--text"), borderWidth: 1.2 }, data: rows.filter((i) => P.front[i]).map(place) });
