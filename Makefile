@@ -147,8 +147,10 @@ THREADED := $(filter $(B)/tests/engine/host/% $(B)/tests/contract/test_sync% $(B
 test-threads: deps
 	@$(MAKE) --no-print-directory $(THREADED)
 	@sh tests/run.sh $(THREADED)
-# Nightly: everything that takes long.
-test-long: test
+# Nightly: everything that takes long, and what needs large packages.
+test-long:
+	@sh tools/deps.sh long
+	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory digests
 	@$(MAKE) --no-print-directory config=asan test
 	@$(MAKE) --no-print-directory config=tsan test-threads
