@@ -49,16 +49,20 @@ function machines() {
 
 // --- hardware
 
+const signed = (percents) => `${percents > 0 ? "+" : ""}${percents.toFixed(1).replace("-", "\u2212")} %`;
+
 function pairOption(c, rows, key, title) {
   const look = axisLook(), pairs = rows.map((r, k) => [r[key], r[`predicted_${key}`], k]).filter((p) => p[0] > 0 && p[1] > 0);
-  const all = pairs.flatMap((p) => [p[0], p[1]]), least = Math.min(...all) / 1.25, most = Math.max(...all) * 1.25;
-  const fine = { ...look.axisLabel, formatter: (v) => digits(Number(v.toPrecision(2))) };
+  const all = pairs.flatMap((p) => [p[0], p[1]]), least = Math.min(...all) / 1.1, most = Math.max(...all) * 1.1;
+  // Few decades: numbers at equal distances are easier to read.
+  const type = most > 8 * least ? "log" : "value";
+  const fine = { ...look.axisLabel, formatter: (v) => digits(Number(v.toPrecision(3))) };
   c.dom.setAttribute("aria-label", `${title}: ${pairs.length} pairs of measured and predicted values`);
   return {
     grid: { left: 12, right: 24, top: 36, bottom: 40, containLabel: true },
     tooltip: { ...tooltipLook(), formatter: (p) => { const r = rows[p.value[2]]; return r ? `<div class="tip"><b>${esc(r.policy)}</b><br>${esc(r.sync)}<br>${esc(r.machine)}, ${esc(r.model)}<br>measured ${digits(p.value[0])} ms, predicted ${digits(p.value[1])} ms</div>` : ""; } },
-    xAxis: { ...look, axisLabel: fine, type: "log", min: least, max: most, name: `${title}, measured (ms)`, nameLocation: "middle", nameGap: 30 },
-    yAxis: { ...look, axisLabel: fine, type: "log", min: least, max: most, name: "predicted (ms)", nameTextStyle: { ...look.nameTextStyle, align: "left" } },
+    xAxis: { ...look, axisLabel: fine, type, min: least, max: most, name: `${title}, measured (ms)`, nameLocation: "middle", nameGap: 30 },
+    yAxis: { ...look, axisLabel: fine, type, min: least, max: most, name: "predicted (ms)", nameTextStyle: { ...look.nameTextStyle, align: "left" } },
     series: [{ type: "line", data: [[least, least], [most, most]], symbol: "none", silent: true, lineStyle: { color: css("--strong"), type: "dashed", width: 1.2 } },
       { type: "scatter", symbolSize: 10, itemStyle: { color: css("--accent"), opacity: .85 }, data: pairs }],
   };
@@ -71,9 +75,9 @@ function validation() {
     return;
   }
   body.append(el("div", { class: "columns" }, kinds.map(([key, title, s]) => el("div", {}, el("h3", {}, title),
-    el("dl", { class: "facts" }, el("dt", {}, "Kendall's tau"), el("dd", {}, known(s.tau) ? s.tau.toFixed(2) : "unknown"), el("dt", {}, "Mean error"), el("dd", {}, `${digits(s.mean_error_percent)} %`),
-      el("dt", {}, "Largest error"), el("dd", {}, `${digits(s.worst_error_percent)} %`)), el("div", { class: "chart", id: `validation-${key}`, role: "img" })))));
-  const off = (p, m) => (p > 0 && m > 0 ? `${p > m ? "+" : ""}${digits(100 * (p / m - 1))} %` : "–"), ms = (x) => (known(x) ? digits(x) : "–");
+    el("dl", { class: "facts" }, el("dt", {}, "Kendall's tau"), el("dd", {}, known(s.tau) ? s.tau.toFixed(2) : "unknown"), el("dt", {}, "Mean error"), el("dd", {}, `${s.mean_error_percent.toFixed(1)} %`),
+      el("dt", {}, "Largest error"), el("dd", {}, signed(s.worst_error_percent))), el("div", { class: "chart", id: `validation-${key}`, role: "img" })))));
+  const off = (p, m) => (p > 0 && m > 0 ? signed(100 * (p / m - 1)) : "–"), ms = (x) => (known(x) ? digits(x, true) : "–");
   body.append(el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}, "Configuration"), el("th", {}, "Machine"), ...kinds.flatMap(([, t]) => [`${t} predicted`, "measured", "error"]).map((t) => el("th", { class: "number" }, t)))),
     el("tbody", {}, v.rows.map((r) => el("tr", {}, el("td", { class: "config" }, soft(`${r.policy} + ${r.sync}`)), el("td", {}, r.machine), kinds.flatMap(([k]) => [`${ms(r["predicted_" + k])} ms`, `${ms(r[k])} ms`, off(r["predicted_" + k], r[k])].map((t) => el("td", { class: "number" }, t)))))))));
   for (const [key, title] of kinds) chart(`validation-${key}`, (c) => pairOption(c, v.rows, key, title));
