@@ -14,7 +14,10 @@ const syncs = paramBy("sync") || { choices: [], value: [] };
 // --- markup
 
 // Long labels may break after their separators.
-const soft = (s) => String(s).split(/(?<=[,;:+=.] ?)(?=\S)/).flatMap((t, k) => (k ? [document.createElement("wbr"), t] : [t]));
+const soft = (s) =>
+  String(s)
+    .split(/(?<=[,;:+=.] ?)(?=\S)/)
+    .flatMap((t, k) => (k ? [document.createElement("wbr"), t] : [t]));
 const byId = (id) => document.getElementById(id);
 
 // el("p", {class: "muted"}, "text", child): texts are texts, never markup.
@@ -37,21 +40,36 @@ function digits(v, fixed) {
   const a = Math.abs(v);
   if (a !== 0 && (a < 1e-3 || a >= 1e7)) return v.toExponential(2);
   const places = a === 0 || a >= 1000 ? 0 : a >= 100 ? 1 : a >= 10 ? 2 : 3;
-  return v.toLocaleString("en", { maximumFractionDigits: places, minimumFractionDigits: fixed ? places : 0 });
+  return v.toLocaleString("en", {
+    maximumFractionDigits: places,
+    minimumFractionDigits: fixed ? places : 0,
+  });
 }
 // Whole counts stay whole.
 const whole = (m) => ["frames", "bits"].includes(m.unit);
 // Bytes by powers of a thousand; everything else in its own unit.
 function scaleOf(unit, largest) {
   if (unit !== "bytes") return { unit, by: 1 };
-  const [u, by] = [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3], ["B", 1]].find(([, b]) => largest >= b) || ["B", 1];
+  const [u, by] = [
+    ["TB", 1e12],
+    ["GB", 1e9],
+    ["MB", 1e6],
+    ["kB", 1e3],
+    ["B", 1],
+  ].find(([, b]) => largest >= b) || ["B", 1];
   return { unit: u, by };
 }
-for (const m of P.metrics) m.scale = scaleOf(m.unit, m.value.reduce((a, v) => Math.max(a, v === null ? 0 : v), 0));
+for (const m of P.metrics)
+  m.scale = scaleOf(
+    m.unit,
+    m.value.reduce((a, v) => Math.max(a, v === null ? 0 : v), 0),
+  );
 const known = (v) => v !== null && v !== undefined;
 const number = (m, v) => (known(v) ? digits(v / m.scale.by, !whole(m)) : "–");
-const withUnit = (m, v) => (known(v) ? `${number(m, v)}${m.scale.unit ? " " + m.scale.unit : ""}` : "unknown");
-const percent = (v) => (!known(v) ? "–" : v > 0 && v < .0005 ? "< 0.1 %" : `${(100 * v).toFixed(1)} %`);
+const withUnit = (m, v) =>
+  known(v) ? `${number(m, v)}${m.scale.unit ? " " + m.scale.unit : ""}` : "unknown";
+const percent = (v) =>
+  !known(v) ? "–" : v > 0 && v < 0.0005 ? "< 0.1 %" : `${(100 * v).toFixed(1)} %`;
 const titled = (m) => `${m.title[0].toUpperCase()}${m.title.slice(1)}`;
 const axisName = (m) => `${titled(m)}${m.scale.unit ? ` (${m.scale.unit})` : ""}`;
 // What is minimised.
@@ -66,7 +84,8 @@ const socOf = (i) => P.soc.list[P.soc.at[i]];
 const levelOf = (i) => P.level.list[P.level.at[i]];
 const statusOf = (i) => P.status.list[P.status.at[i]];
 const reasonOf = (i) => P.reason.list[P.reason.at[i]];
-const label = (i) => [`${policyOf(i)} + ${syncOf(i)}`, socOf(i), levelOf(i)].filter(Boolean).join(", ");
+const label = (i) =>
+  [`${policyOf(i)} + ${syncOf(i)}`, socOf(i), levelOf(i)].filter(Boolean).join(", ");
 const feasible = (i) => statusOf(i) === "ok";
 const choiceOf = (p, i) => (p.value[i] < 0 ? "–" : p.choices[p.value[i]]);
 
@@ -81,22 +100,31 @@ const filter = {
   lines: null, // Set of points, from the axes of the parallel coordinates
   listeners: [],
   base(i) {
-    return this.policies.has(policies.value[i]) && this.syncs.has(syncs.value[i]) &&
-      (!this.feasible || feasible(i)) && (!this.front || P.front[i] === 1);
+    return (
+      this.policies.has(policies.value[i]) &&
+      this.syncs.has(syncs.value[i]) &&
+      (!this.feasible || feasible(i)) &&
+      (!this.front || P.front[i] === 1)
+    );
   },
   inBrush(i) {
     const b = this.brush;
     if (!b) return true;
-    const x = metrics.get(b.x).value[i], y = metrics.get(b.y).value[i];
+    const x = metrics.get(b.x).value[i],
+      y = metrics.get(b.y).value[i];
     return known(x) && known(y) && x >= b.x0 && x <= b.x1 && y >= b.y0 && y <= b.y1;
   },
-  all(i) { return this.base(i) && this.inBrush(i) && (!this.lines || this.lines.has(i)); },
+  all(i) {
+    return this.base(i) && this.inBrush(i) && (!this.lines || this.lines.has(i));
+  },
   rows(test) {
     const out = [];
     for (let i = 0; i < P.n; i++) if (test.call(this, i)) out.push(i);
     return out;
   },
-  changed(by) { for (const l of this.listeners) l(by); },
+  changed(by) {
+    for (const l of this.listeners) l(by);
+  },
 };
 
 // --- looks
@@ -107,7 +135,10 @@ const SYMBOLS = [
   ["rect", '<rect x="1.8" y="1.8" width="8.4" height="8.4"/>'],
   ["triangle", '<path d="M6 1 11 10.5 1 10.5z"/>'],
   ["diamond", '<path d="M6 .6 11 6 6 11.4 1 6z"/>'],
-  ["path://M4 0h4v4h4v4h-4v4h-4v-4h-4v-4h4z", '<path d="M4.2.6h3.6v3.6h3.6v3.6H7.8v3.6H4.2V7.8H.6V4.2h3.6z"/>'],
+  [
+    "path://M4 0h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
+    '<path d="M4.2.6h3.6v3.6h3.6v3.6H7.8v3.6H4.2V7.8H.6V4.2h3.6z"/>',
+  ],
 ];
 const symbol = (k) => SYMBOLS[k % SYMBOLS.length][0];
 // Colour and shape together are different for 40 categories.
@@ -123,60 +154,116 @@ const charts = [];
 function chart(id, build) {
   const dom = byId(id);
   const c = { dom, e: echarts.init(dom, null, { renderer: "canvas" }), build };
-  c.draw = () => c.e.setOption({ animation: false, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...build(c) }, { notMerge: true });
-  new ResizeObserver(() => { c.e.resize(); if (c.width !== dom.clientWidth) { c.width = dom.clientWidth; c.draw(); } }).observe(dom);
+  c.draw = () =>
+    c.e.setOption(
+      {
+        animation: false,
+        textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
+        ...build(c),
+      },
+      { notMerge: true },
+    );
+  new ResizeObserver(() => {
+    c.e.resize();
+    if (c.width !== dom.clientWidth) {
+      c.width = dom.clientWidth;
+      c.draw();
+    }
+  }).observe(dom);
   c.width = dom.clientWidth;
   c.draw();
   charts.push(c);
   return c;
 }
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((c) => c.draw()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
+  charts.forEach((c) => c.draw()),
+);
 
 const narrow = (c) => c.dom.clientWidth < 640;
 function axisLook() {
-  const text = css("--muted"), line = css("--strong");
+  const text = css("--muted"),
+    line = css("--strong");
   return {
-    axisLine: { show: true, lineStyle: { color: line } }, axisTick: { lineStyle: { color: line } },
-    axisLabel: { color: text, fontSize: 12, hideOverlap: true }, nameTextStyle: { color: css("--text"), fontSize: 12.5 },
-    splitLine: { lineStyle: { color: css("--line") } }, minorSplitLine: { show: false },
+    axisLine: { show: true, lineStyle: { color: line } },
+    axisTick: { lineStyle: { color: line } },
+    axisLabel: { color: text, fontSize: 12, hideOverlap: true },
+    nameTextStyle: { color: css("--text"), fontSize: 12.5 },
+    splitLine: { lineStyle: { color: css("--line") } },
+    minorSplitLine: { show: false },
   };
 }
 function tooltipLook() {
   return {
-    confine: true, backgroundColor: css("--surface"), borderColor: css("--strong"), padding: [8, 10],
-    textStyle: { color: css("--text"), fontSize: 12.5 }, extraCssText: "box-shadow: 0 2px 10px rgba(0,0,0,.18);",
+    confine: true,
+    backgroundColor: css("--surface"),
+    borderColor: css("--strong"),
+    padding: [8, 10],
+    textStyle: { color: css("--text"), fontSize: 12.5 },
+    extraCssText: "box-shadow: 0 2px 10px rgba(0,0,0,.18);",
   };
 }
 function tip(i) {
-  const rows = objectives.map((o) => metrics.get(o.metric))
-    .concat(P.metrics.filter((m) => !objectives.some((o) => o.metric === m.name) && ["prefill_tok_s", "decode_tok_s", "memory_bytes"].includes(m.name)));
-  return `<div class="tip"><b>${esc(policyOf(i))}</b><br>${esc(syncOf(i))}${socOf(i) ? "<br>" + esc(socOf(i)) : ""}` +
+  const rows = objectives
+    .map((o) => metrics.get(o.metric))
+    .concat(
+      P.metrics.filter(
+        (m) =>
+          !objectives.some((o) => o.metric === m.name) &&
+          ["prefill_tok_s", "decode_tok_s", "memory_bytes"].includes(m.name),
+      ),
+    );
+  return (
+    `<div class="tip"><b>${esc(policyOf(i))}</b><br>${esc(syncOf(i))}${socOf(i) ? "<br>" + esc(socOf(i)) : ""}` +
     `${levelOf(i) ? "<br>level " + esc(levelOf(i)) : ""}<table>` +
-    rows.map((m) => `<tr><td>${esc(titled(m))}</td><td>${esc(withUnit(m, m.value[i]))}</td></tr>`).join("") +
-    `</table>${P.front[i] ? "on the Pareto front" : ""}${feasible(i) ? "" : esc(statusOf(i)) + (reasonOf(i) ? ": " + esc(reasonOf(i)) : "")}</div>`;
+    rows
+      .map((m) => `<tr><td>${esc(titled(m))}</td><td>${esc(withUnit(m, m.value[i]))}</td></tr>`)
+      .join("") +
+    `</table>${P.front[i] ? "on the Pareto front" : ""}${feasible(i) ? "" : esc(statusOf(i)) + (reasonOf(i) ? ": " + esc(reasonOf(i)) : "")}</div>`
+  );
 }
 
 // --- controls
 
 function select(text, options, value, onchange) {
-  const s = el("select", { onchange: () => onchange(s.value) },
-    options.map(([v, t]) => el("option", { value: v, selected: v === value }, t)));
+  const s = el(
+    "select",
+    { onchange: () => onchange(s.value) },
+    options.map(([v, t]) => el("option", { value: v, selected: v === value }, t)),
+  );
   return el("label", {}, text, s);
 }
 function toggle(text, on, onclick) {
-  const b = el("button", { type: "button", "aria-pressed": String(on), onclick: () => {
-    const now = b.getAttribute("aria-pressed") !== "true";
-    b.setAttribute("aria-pressed", String(now));
-    onclick(now);
-  } }, text);
+  const b = el(
+    "button",
+    {
+      type: "button",
+      "aria-pressed": String(on),
+      onclick: () => {
+        const now = b.getAttribute("aria-pressed") !== "true";
+        b.setAttribute("aria-pressed", String(now));
+        onclick(now);
+      },
+    },
+    text,
+  );
   return b;
 }
 // One of several; onclick hears its index.
 function tabs(text, names, current, onclick) {
-  const buttons = names.map((t, k) => el("button", { type: "button", "aria-pressed": String(k === current), onclick: () => {
-    buttons.forEach((b, n) => b.setAttribute("aria-pressed", String(n === k)));
-    onclick(k);
-  } }, t));
+  const buttons = names.map((t, k) =>
+    el(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": String(k === current),
+        onclick: () => {
+          buttons.forEach((b, n) => b.setAttribute("aria-pressed", String(n === k)));
+          onclick(k);
+        },
+      },
+      t,
+    ),
+  );
   return el("div", { class: "group", role: "group", "aria-label": text }, buttons);
 }
 function facts(dl, pairs) {
