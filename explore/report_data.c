@@ -175,28 +175,42 @@ void report_points(struct json *j, const struct report_view *v)
 
 // Of the logarithm: "20 % slower" counts the same for fast and for slow configurations, and a few
 // that are very slow do not hide everything else. An average of logarithms is a geometric mean.
+// An objective that can be 0 (frames dropped) has no logarithm and is taken as it is.
+bool report_effect(const struct report_view *v, const struct report_param *p, enum metric m,
+                   struct arena *a, struct effect_choice *c, struct effect *e)
+{
+    double *y = ARENA_NEWS(a, (size_t)v->r->n, double);
+    bool positive = true;
+    for (int i = 0; i < v->r->n; i++) {
+        y[i] = v->row[i].m.status == METRICS_OK ? metric_objective(m, v->row[i].m.value[m])
+                                                : (double)NAN;
+        positive &= isnan(y[i]) || y[i] > 0;
+    }
+    for (int i = 0; positive && i < v->r->n; i++)
+        y[i] = log(y[i]);
+    effect_of(y, p->value, v->r->n, p->n, c, e);
+    return positive;
+}
+
 static void effect_json(struct json *j, const struct report_view *v, const struct report_param *p,
                         enum metric m, struct arena *a)
 {
     struct effect e;
     struct effect_choice *c = ARENA_NEWS(a, (size_t)p->n, struct effect_choice);
-    double *y = ARENA_NEWS(a, (size_t)v->r->n, double);
-    for (int i = 0; i < v->r->n; i++) {
-        double value = metric_objective(m, v->row[i].m.value[m]);
-        y[i] = v->row[i].m.status == METRICS_OK && value > 0 ? log(value) : (double)NAN;
-    }
-    effect_of(y, p->value, v->r->n, p->n, c, &e);
+    bool logs = report_effect(v, p, m, a, c, &e);
     json_object_begin(j, NULL);
     json_str(j, "metric", metric_rows[m].name);
+    json_bool(j, "log", logs);
     json_i64(j, "n", e.n);
     report_number(j, "share", e.share);
-    report_number(j, "ratio", exp(e.spread)); // slowest choice over the fastest, on average
+    // The worst choice over the best, on average.
+    report_number(j, "ratio", logs ? exp(e.spread) : (double)NAN);
     json_i64(j, "best", e.best);
     json_array_begin(j, "choices");
     for (int k = 0; k < p->n; k++) {
         json_object_begin(j, NULL);
         json_i64(j, "n", c[k].n);
-        report_number(j, "mean", metric_objective(m, exp(c[k].mean)));
+        report_number(j, "mean", metric_objective(m, logs ? exp(c[k].mean) : c[k].mean));
         json_i64(j, "best", c[k].best_at);
         json_object_end(j);
     }

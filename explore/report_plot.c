@@ -5,9 +5,9 @@
 
 #include <math.h>
 #include <string.h>
-#include "explore/effects.h"
 #include "explore/hypervolume.h"
 #include "explore/pareto.h"
+#include "explore/report_internal.h"
 
 enum { MOST_BARS = 12, CHECKPOINTS = 120 };
 #define NEAR  1.6 // how far beyond the front a figure reaches
@@ -166,10 +166,9 @@ static double largest(const double *share, int k)
 
 static int effects(const struct report_view *v, struct arena *a, struct plot *out, struct err *e)
 {
-    const int n = v->r->n, k = v->ranking.n_objectives;
+    const int k = v->ranking.n_objectives;
     int bars = 0, *param = ARENA_NEWS(a, (size_t)v->params.n, int);
     double **share = ARENA_NEWS(a, (size_t)v->params.n, double *);
-    double *y = ARENA_NEWS(a, (size_t)n, double);
     for (int p = 0; p < v->params.n; p++) {
         const struct report_param *q = &v->params.param[p];
         struct effect_choice *c = ARENA_NEWS(a, (size_t)q->n, struct effect_choice);
@@ -177,11 +176,7 @@ static int effects(const struct report_view *v, struct arena *a, struct plot *ou
         for (int o = 0; o < k; o++) {
             struct effect f;
             enum metric m = v->ranking.objective[o];
-            for (int i = 0; i < n; i++) {
-                double x = metric_objective(m, v->row[i].m.value[m]);
-                y[i] = ok(v, i) && x > 0 ? log(x) : (double)NAN;
-            }
-            effect_of(y, q->value, n, q->n, c, &f);
+            report_effect(v, q, m, a, c, &f);
             mine[o] = 100 * f.share;
         }
         if (q->n < 2 || !(largest(mine, k) >= 0))
@@ -243,7 +238,9 @@ static int convergence(const struct report_view *v, struct arena *a, struct plot
             continue;
         for (int i = 0; i < n; i++) {
             best = fmin(best, cost[i * k + o]);
-            y[i] = isfinite(best) ? 100 * cost[last * k + o] / best : (double)NAN;
+            // Equal also where both are 0.
+            double final = cost[last * k + o], share = best > final ? 100 * final / best : 100;
+            y[i] = isfinite(best) ? share : (double)NAN;
         }
         s[out->n_series++] = (struct plot_series){
             .title = arena_printf(a, "best %s", metric_rows[v->ranking.objective[o]].title),

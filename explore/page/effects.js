@@ -39,7 +39,7 @@ function effectRow(f, o, m) {
             el(
               "th",
               { class: "number" },
-              "Geometric mean ",
+              e.log ? "Geometric mean " : "Mean ",
               el("span", { class: "unit" }, m.scale.unit),
             ),
             el("th", { class: "number" }, "Best ", el("span", { class: "unit" }, m.scale.unit)),

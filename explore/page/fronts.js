@@ -35,6 +35,7 @@ function nearRange(m, front) {
   const v = front.map((i) => m.value[i] / m.scale.by),
     least = Math.min(...v),
     most = Math.max(...v);
+  if (!(most > 0)) return {};
   return m.rate ? { min: least / 1.6, max: most * 1.04 } : { min: least / 1.04, max: most * 1.6 };
 }
 function nice(r) {

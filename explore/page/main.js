@@ -9,7 +9,11 @@ function card(o) {
   if (o.gpu_only >= 0 && o.gpu_only !== o.best) {
     const g = m.value[o.gpu_only];
     than.push(
-      el("div", { class: "than" }, `gpu_only at best ${withUnit(m, g)}, ${digits(g / v)}× as much`),
+      el(
+        "div",
+        { class: "than" },
+        `gpu_only at best ${withUnit(m, g)}${v > 0 ? `, ${digits(g / v)}× as much` : ""}`,
+      ),
     );
   } else if (o.gpu_only === o.best) {
     than.push(el("div", { class: "than" }, "nothing is better than gpu_only"));

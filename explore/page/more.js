@@ -9,11 +9,18 @@ function machineRows() {
   const m = metrics.get(objectives[robust.objective].metric),
     list = P.machines;
   const best = list.map((k) =>
-    k[m.name].reduce((a, v) => (known(v) ? Math.min(a, cost(m, v)) : a), Infinity),
+    k[m.name].reduce(
+      (a, v, i) => (known(v) && feasible(i) ? Math.min(a, cost(m, v)) : a),
+      Infinity,
+    ),
   );
-  const ratio = (i, k) =>
-    known(list[k][m.name][i]) ? cost(m, list[k][m.name][i]) / best[k] : null;
+  const ratio = (i, k) => {
+    const v = list[k][m.name][i];
+    if (!known(v)) return null;
+    return best[k] > 0 ? cost(m, v) / best[k] : cost(m, v) === 0 ? 1 : null;
+  };
   // The least of the largest ratios first: the robust ones; and who is best on each machine.
+  // Of an objective that is 0 at best only those that reach it have a ratio.
   const rows = filter.rows(feasible).filter((i) => list.every((_, k) => known(ratio(i, k))));
   const worst = (i) => Math.max(...list.map((_, k) => ratio(i, k)));
   const sorted = rows.sort((a, b) => worst(a) - worst(b) || a - b),

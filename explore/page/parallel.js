@@ -72,16 +72,19 @@ function parallelOption(c) {
           axisLabel: { ...label, interval: 0, formatter: (s) => short(s.replace(/"/g, ""), 20) },
         };
       // The better end is up on every objective's axis.
+      const values = lines.rows.map((i) => a.value[i] / a.scale.by),
+        least = Math.min(...values),
+        most = Math.max(...values);
       return {
         ...base,
-        type: "log",
+        type: least > 0 ? "log" : "value",
         inverse: !a.rate,
         nameLocation: a.rate ? "end" : "start",
         name: axisName(a).replace(" (", "\n("),
         scale: true,
         splitNumber: 4,
-        min: Math.min(...lines.rows.map((i) => a.value[i] / a.scale.by)) * 0.98 || undefined,
-        max: Math.max(...lines.rows.map((i) => a.value[i] / a.scale.by)) * 1.02 || undefined,
+        min: least > 0 && least < Infinity ? least * 0.98 : undefined,
+        max: most > 0 ? most * 1.02 : undefined,
         axisLabel: { ...label, formatter: (v) => digits(Number(v.toPrecision(3))) },
       };
     }),

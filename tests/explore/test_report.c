@@ -240,6 +240,31 @@ static void test_effects(void)
     free(page);
 }
 
+// An objective that can be 0 has no logarithm: its values count as they are.
+static void test_effects_of_zeros(void)
+{
+    struct store_campaign c = campaign;
+    struct campaign_row r[4];
+    double dropped[] = {0, 2, 4, 6}; // mean 3, means 1 and 5: 16 of 20
+    c.n_objectives = 1;
+    c.objective[0] = METRIC_FRAMES_DROPPED;
+    for (int i = 0; i < 4; i++) {
+        r[i] = row(i < 2 ? "a" : "b", "s", "", 1, 1);
+        r[i].m.value[METRIC_FRAMES_DROPPED] = dropped[i];
+    }
+    struct report q = report_of(r, 4);
+    q.campaign = &c;
+    char *page = page_of(&q);
+    json_t *j = data_of(page);
+    CHECK_INT((int)num(j, "effects.0.on.0.n"), 4);
+    CHECK_NEAR(num(j, "effects.0.on.0.share"), 0.8, 1e-6);
+    CHECK_NEAR(num(j, "effects.0.on.0.choices.1.mean"), 5, 0);
+    CHECK(json_is_false(at(j, "effects.0.on.0.log")));
+    CHECK(isnan(num(j, "effects.0.on.0.ratio")));
+    json_decref(j);
+    free(page);
+}
+
 static int count(const char *text, const char *part)
 {
     int n = 0;
@@ -416,5 +441,5 @@ static void test_front_of_rates(void)
 }
 
 TESTS(explore_report, T(test_options_are_split), T(test_parameters), T(test_data), T(test_effects),
-      T(test_nothing_escapes), T(test_equal_points_equal_pages), T(test_nothing_feasible),
-      T(test_validation), T(test_figures), T(test_front_of_rates))
+      T(test_effects_of_zeros), T(test_nothing_escapes), T(test_equal_points_equal_pages),
+      T(test_nothing_feasible), T(test_validation), T(test_figures), T(test_front_of_rates))
