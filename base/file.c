@@ -2,7 +2,6 @@
 #include "base/file.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,9 +26,10 @@ int file_begin(struct file *o, const char *name, struct err *e)
     *o = (struct file){.f = stdout};
     if (!name)
         return 0;
-    bool there = stat(name, &s) == 0;
+    o->replaces = stat(name, &s) == 0;
     o->name = strdup(name);
-    if (!o->name || ((!there || S_ISREG(s.st_mode)) && asprintf(&o->part, "%s.part", name) < 0))
+    if (!o->name ||
+        ((!o->replaces || S_ISREG(s.st_mode)) && asprintf(&o->part, "%s.part", name) < 0))
         abort();
     o->f = fopen(o->part ? o->part : name, "we");
     if (o->f)
@@ -43,7 +43,7 @@ int file_end(struct file *o, int rc, struct err *e)
 {
     errno = 0;
     bool bad = fflush(o->f) != 0 || ferror(o->f);
-    if (!bad && rc == 0 && o->part)
+    if (!bad && rc == 0 && o->part && o->replaces)
         bad = fsync(fileno(o->f)) != 0;
     int why = errno ? errno : EIO;
     if (o->name && fclose(o->f) != 0 && !bad) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Files that are whole or not there: what is written goes to NAME.part, which gets its name when it
-// is complete and is removed when it does not get that far.
+// is complete and is removed when it does not get that far. Where a file is replaced, the new one
+// is on the disk before the old one goes.
 //
 //     struct file out;
 //     if (file_begin(&out, name, e) < 0)
@@ -10,12 +11,14 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 #include "base/err.h"
 
 struct file {
     FILE *f;
     char *name, *part; // part: NULL where `f` is the file itself; name: NULL for standard output
+    bool replaces;     // there is a file of that name
 };
 
 // A pipe or a device is written to directly: only a file may be replaced by another one. name:

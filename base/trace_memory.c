@@ -96,6 +96,7 @@ static void on_slice(void *user, int track, const char *name, int64_t begin, int
     t->slice[t->n_slices++] = (struct trace_slice){.begin = begin,
                                                    .end = end > begin ? end : begin,
                                                    .id = id,
+                                                   .reported = t->reported++,
                                                    .track = track,
                                                    .name = intern(t, name)};
 }
@@ -205,7 +206,8 @@ static int by_begin(const void *a, const void *b)
 {
     const struct trace_slice *x = a, *y = b;
     return x->begin != y->begin ? (x->begin > y->begin) - (x->begin < y->begin)
-                                : (x->end < y->end) - (x->end > y->end);
+           : x->end != y->end   ? (x->end < y->end) - (x->end > y->end)
+                                : (x->reported < y->reported) - (x->reported > y->reported);
 }
 
 static int by_time(const void *a, const void *b)

@@ -24,6 +24,7 @@ struct trace_slice {
     int64_t begin, end; // ps, begin <= end
     uint64_t id;        // 0: none
     int track, name;    // indices
+    uint64_t reported;  // order of the reports
 };
 struct trace_count {
     int64_t time; // ps
@@ -44,6 +45,7 @@ struct trace_memory {
     size_t n_tracks, n_names, n_slices, n_counters, n_flows;
     // Private.
     struct arena arena;
+    uint64_t reported;
     struct trace_last *last; // [n_tracks]
     uint32_t *table;         // of names, by hash; 0: free, else index + 1
     size_t table_size, room_tracks, room_names, room_slices, room_counters, room_flows;
@@ -51,7 +53,8 @@ struct trace_memory {
 
 void trace_memory_init(struct trace_memory *t);
 void trace_memory_fini(struct trace_memory *t);
-// Slices by begin, the longer of two that begin together first; counters by time; else as reported.
+// Slices by begin, of two that begin together the longer one first, of two that also end together
+// the one that was reported later, because what is inside is over first; counters by time.
 void trace_memory_sort(struct trace_memory *t);
 
 #endif

@@ -280,7 +280,8 @@ static void clip(struct trace_order *o)
 static void shift(void *array, size_t *n, size_t done, size_t size)
 {
     *n -= done;
-    memmove(array, (char *)array + done * size, *n * size);
+    if (done)
+        memmove(array, (char *)array + done * size, *n * size);
 }
 
 // Hands on all but the youngest `keep` slices and what happened since the first of these.

@@ -25,6 +25,7 @@ struct executor {
     struct coherence *coherence;          // NULL when all devices are coherent
     uint64_t joined[MACHINE_MAX_DEVICES]; // tickets known to be complete
     int64_t due[MACHINE_MAX_DEVICES];     // when the queue is expected to be empty
+    int64_t idle; // while somebody traces: end of the last join or submission
     struct executor_stats stats;
     int64_t memory;
 };
@@ -142,10 +143,10 @@ static double expected(const struct cost_table *c, const struct schedule_entry *
     return ps > 0 ? ps : 0;
 }
 
-// When something begins that a trace shows.
+// When something begins that a trace shows; -1: nobody traces.
 static int64_t mark(const struct executor *x)
 {
-    return x->machine->trace ? x->machine->ops->now(x->machine) : 0;
+    return x->machine->trace ? x->machine->ops->now(x->machine) : -1;
 }
 
 static int prepare(struct executor *x, struct program *p, struct err *e)
@@ -160,7 +161,7 @@ static int prepare(struct executor *x, struct program *p, struct err *e)
             if (s->task.n_pad && d->ops->prepare(d, &g, &s->task.graph, e) < 0)
                 return e->code;
         }
-    if (x->machine->trace && x->machine->ops->now(x->machine) > begin)
+    if (begin >= 0 && x->machine->ops->now(x->machine) > begin)
         machine_trace_control(x->machine, "prepare graphs", begin);
     return 0;
 }
@@ -224,6 +225,17 @@ const struct schedule *program_schedule(const struct program *p, int step)
     return &p->step[step].schedule;
 }
 
+static __attribute__((cold, noinline)) int join_traced(struct executor *x, const struct ticket *t,
+                                                       int n, struct err *e)
+{
+    int64_t begin = mark(x);
+    if (x->sync->join(x->machine, x->sync_options, t, n, e) < 0)
+        return e->code;
+    executor_trace_join(x->machine, x->sync->name, t, n, begin);
+    x->idle = x->machine->ops->now(x->machine);
+    return 0;
+}
+
 // Joins the given entries (index per device, -1: none) unless they are known to be complete.
 static int join(struct executor *x, const struct step *s, const int *entry, struct err *e)
 {
@@ -235,11 +247,10 @@ static int join(struct executor *x, const struct step *s, const int *entry, stru
     if (!n)
         return 0;
     x->stats.joins++;
-    int64_t begin = mark(x);
-    if (x->sync->join(x->machine, x->sync_options, t, n, e) < 0)
+    int rc = x->machine->trace ? join_traced(x, t, n, e)
+                               : x->sync->join(x->machine, x->sync_options, t, n, e);
+    if (rc < 0)
         return e->code;
-    if (x->machine->trace)
-        executor_trace_join(x->machine, x->sync->name, t, n, begin);
     for (int i = 0; i < n; i++)
         x->joined[t[i].device] = t[i].seq;
     return 0;
@@ -260,7 +271,6 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
 {
     struct schedule_entry *n = &s->schedule.entry[i];
     struct device *d = x->machine->device[n->device];
-    int64_t begin = mark(x);
     n->task.n_past = n_past;
     if (x->coherence &&
         coherence_before(x->coherence, &n->task, n->device, &x->stats.map_bytes, e) < 0)
@@ -269,9 +279,11 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
         return e->code;
     if (x->coherence)
         coherence_after(x->coherence, &n->task, n->device);
-    if (x->machine->trace)
-        executor_trace_submit(x->machine, &s->schedule, s->seq, i, begin);
     int64_t now = x->machine->ops->now(x->machine);
+    if (x->machine->trace) {
+        executor_trace_submit(x->machine, &s->schedule, s->seq, i, x->idle, now);
+        x->idle = now;
+    }
     int64_t from = x->due[n->device] > now ? x->due[n->device] : now;
     s->due[i] = x->due[n->device] = from + (int64_t)n->expect_ps;
     struct work w = task_work(&n->task, d->caps.act_bytes);
@@ -325,10 +337,10 @@ int executor_run(struct executor *x, struct program *p, const int32_t *tokens, i
     }
     for (int i = 0; i < p->n_steps; i++) {
         struct step *s = &p->step[i];
-        int64_t begin = mark(x);
+        int64_t begin = x->idle = mark(x);
         if (run_step(x, s, tokens ? tokens + s->n0 : NULL, n_past + s->n0, e) < 0)
             return e->code;
-        if (x->machine->trace)
+        if (begin >= 0)
             executor_trace_step(x->machine, s->n1 - s->n0, n_past + s->n0, begin);
     }
     return coherence_to_host(x->coherence, &x->pool[BUF_LOGITS], &x->stats.map_bytes, e);

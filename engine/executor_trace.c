@@ -17,13 +17,13 @@ static bool covered(const struct schedule *s, int i, int producer)
 }
 
 void executor_trace_submit(struct machine *m, const struct schedule *s, const uint64_t *seq, int i,
-                           int64_t begin)
+                           int64_t begin, int64_t end)
 {
     const struct schedule_entry *n = &s->entry[i];
     char name[64];
     snprintf(name, sizeof name, "submit %.16s %.24s", m->device[n->device]->caps.name,
              n->task.op->name);
-    machine_trace_control(m, name, begin);
+    trace_slice(m->trace, m->tracks.control, name, begin, end, 0);
     for (int d = 0; d < m->n_devices; d++)
         if (n->join[d] >= 0 && !covered(s, i, n->join[d]))
             trace_flow(m->trace, trace_id(d, seq[n->join[d]]), trace_id(n->device, seq[i]));

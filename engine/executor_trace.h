@@ -6,9 +6,9 @@
 #include "engine/plan.h"
 #include "engine/sync.h"
 
-// Entry i was submitted, which took since `begin`; seq: the tickets of the entries.
+// Entry i was submitted, which took from `begin` to `end`; seq: the tickets of the entries.
 void executor_trace_submit(struct machine *m, const struct schedule *s, const uint64_t *seq, int i,
-                           int64_t begin);
+                           int64_t begin, int64_t end);
 // These tickets were joined.
 void executor_trace_join(struct machine *m, const char *scheme, const struct ticket *t, int n,
                          int64_t begin);

@@ -66,12 +66,19 @@ void machine_set_trace(struct machine *m, const struct trace_sink *sink)
     t->control = trace_track(sink, "control plane", "sync", NULL);
     for (int i = 0; i < m->n_devices; i++)
         t->device[i] = trace_track(sink, "devices", m->device[i]->caps.name, NULL);
-    for (int i = 0; i < m->n_devices; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%.32s waiting", m->device[i]->caps.name);
-        t->queue[i] = trace_track(sink, "queues", name, NULL);
+}
+
+void machine_trace_queues(struct machine *m)
+{
+    struct machine_tracks *t = &m->tracks;
+    char name[64];
+    for (int i = 0; m->trace && i < m->n_devices; i++) {
         snprintf(name, sizeof name, "%.32s depth", m->device[i]->caps.name);
-        t->depth[i] = trace_track(sink, "queues", name, "tasks");
+        t->depth[i] = trace_track(m->trace, "queues", name, "tasks");
+    }
+    for (int i = 0; m->trace && i < m->n_devices; i++) {
+        snprintf(name, sizeof name, "%.32s waiting", m->device[i]->caps.name);
+        t->queue[i] = trace_track(m->trace, "queues", name, NULL);
     }
 }
 

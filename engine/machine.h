@@ -92,6 +92,8 @@ struct machine_desc {
 void machine_describe(const struct machine *m, struct machine_desc *out);
 // What all machines do when they are traced: sets the sink and the tracks above.
 void machine_set_trace(struct machine *m, const struct trace_sink *sink);
+// The queues come last: what waits overlaps, and takes more room than all else.
+void machine_trace_queues(struct machine *m);
 // The control plane did something from `begin` until now. Only with a sink.
 void machine_trace_control(struct machine *m, const char *name, int64_t begin);
 struct device *machine_find(const struct machine *m, const char *name); // or NULL

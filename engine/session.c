@@ -250,7 +250,7 @@ int session_run(const struct session_request *q, struct session_result *out, str
     int rc = set_up(&r, e);
     if (rc == 0)
         rc = generate(&r, out, e);
-    if (q->machine->trace)
+    if (q->trace)
         q->machine->ops->trace(q->machine, NULL);
     tear_down(&r);
     if (rc < 0)

@@ -181,6 +181,7 @@ static void machine_trace(struct machine *m, const struct trace_sink *sink)
     }
     t->to = sink ? sink : t->to;
     machine_set_trace(m, sink ? &t->sink : NULL);
+    machine_trace_queues(m);
 }
 
 static void machine_reset(struct machine *m)

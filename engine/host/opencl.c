@@ -119,13 +119,17 @@ static void trace_task(struct opencl *d, uint64_t seq, int64_t begin, int64_t en
     const struct opencl_ticket *t = ticket_of(d, seq);
     if (!m->trace || !t->label[0] || begin < 0 || end <= begin)
         return;
-    int64_t shift = d->profiling ? t->submitted - t->queued : 0;
+    int64_t queued = d->profiling ? profiled(t->first, CL_PROFILING_COMMAND_QUEUED) : -1;
+    int64_t shift = queued < 0 ? 0 : t->submitted - queued;
     begin += shift, end += shift;
+    uint64_t waiting = 0; // when this one began
+    while (seq + waiting < d->submitted && ticket_of(d, seq + waiting + 1)->submitted <= begin)
+        waiting++;
+    trace_counter(m->trace, m->tracks.depth[dev->index], begin, (double)waiting);
     if (begin > t->submitted)
         trace_slice(m->trace, m->tracks.queue[dev->index], t->label, t->submitted, begin, 0);
     trace_slice(m->trace, m->tracks.device[dev->index], t->label, begin, end,
                 trace_id(dev->index, seq));
-    trace_counter(m->trace, m->tracks.depth[dev->index], end, (double)(d->submitted - seq));
 }
 
 // Accounts for the tickets up to `seq`, which are complete, and lets go of their events.
@@ -283,8 +287,6 @@ static int opencl_submit(struct device *dev, const struct task *t, uint64_t *seq
             d->failed = CL_OUT_OF_RESOURCES;
         return rc;
     }
-    if (traced && d->profiling)
-        k->queued = profiled(k->first, CL_PROFILING_COMMAND_QUEUED);
     *seq = d->submitted = next;
     return 0;
 }

@@ -62,11 +62,10 @@ struct opencl_weight {
 
 // One submitted task. Events are NULL once harvested.
 struct opencl_ticket {
-    cl_event first, last; // of the task's own commands; last is NULL when there is one
-    cl_event flag;        // of the flag word's, or NULL
-    int64_t submitted;    // ps, for devices without profiling and for traces
-    int64_t queued;       // ps on the device's clock, the same moment, for traces
-    char label[TASK_LABEL];
+    cl_event first, last;   // of the task's own commands; last is NULL when there is one
+    cl_event flag;          // of the flag word's, or NULL
+    int64_t submitted;      // ps, for devices without profiling and for traces
+    char label[TASK_LABEL]; // for traces; empty: nobody traces
     struct work work;
     bool fired; // the completion callback ran; guarded by the device's mutex
 };

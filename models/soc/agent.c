@@ -131,36 +131,42 @@ static void run_values(struct agent *a)
     ref_run(t, a->scratch);
 }
 
-// --- what a trace shows
+// --- what a trace shows: none of it in the way of a run without one
 
-static void trace_depth(const struct agent *a)
+#define COLD __attribute__((cold, noinline))
+
+static COLD void trace_depth(const struct agent *a, uint64_t waiting)
 {
     const struct machine *m = a->base.machine;
-    uint64_t waiting = a->submitted - a->completed - a->executing;
     trace_counter(m->trace, m->tracks.depth[a->base.index], sim_now(a->host->sim), (double)waiting);
 }
 
-static void trace_submit(struct agent *a, const struct task *t, uint64_t at)
+// The task is about to be put into a slot.
+static COLD void trace_submit(struct agent *a, const struct task *t, uint64_t at)
 {
     a->label[at].submitted = sim_now(a->host->sim);
     task_label(t, a->label[at].text);
+    trace_depth(a, a->submitted + 1 - a->completed - a->executing);
 }
 
-static void trace_begin(const struct agent *a)
+// The task at the head is about to begin.
+static COLD void trace_begin(const struct agent *a)
 {
     const struct machine *m = a->base.machine;
     const struct agent_label *l = &a->label[a->completed % (uint64_t)a->q.depth];
-    if (l->submitted < a->begin)
-        trace_slice(m->trace, m->tracks.queue[a->base.index], l->text, l->submitted, a->begin, 0);
-    trace_depth(a);
-    meter_device(a->host->meter, a->base.index, &a->clock, a->begin, true);
+    int64_t now = sim_now(a->host->sim);
+    if (l->submitted < now)
+        trace_slice(m->trace, m->tracks.queue[a->base.index], l->text, l->submitted, now, 0);
+    trace_depth(a, a->submitted - a->completed - 1);
+    meter_device(a->host->meter, a->base.index, &a->clock, now, true);
 }
 
 // The task at the head is complete.
-static void trace_end(const struct agent *a, int64_t now)
+static COLD void trace_end(const struct agent *a)
 {
     const struct machine *m = a->base.machine;
     const struct agent_label *l = &a->label[a->completed % (uint64_t)a->q.depth];
+    int64_t now = sim_now(a->host->sim);
     trace_slice(m->trace, m->tracks.device[a->base.index], l->text, a->begin, now,
                 trace_id(a->base.index, a->completed + 1));
     meter_device(a->host->meter, a->base.index, &a->clock, now, false);
@@ -184,6 +190,8 @@ void agent_trace(struct agent *a)
 
 void agent_complete(struct agent *a)
 {
+    if (a->label)
+        trace_end(a);
     struct sim *s = a->host->sim;
     const struct agent_slot *o = head(a);
     int64_t now = sim_now(s);
@@ -195,8 +203,6 @@ void agent_complete(struct agent *a)
     a->stats.flops += o->cost.flops;
     a->stats.bytes += (double)traffic(&o->cost);
     a->ended = now;
-    if (a->label)
-        trace_end(a, now);
     a->completed++;
     sim_note(s, (uint32_t)a->base.index, a->completed);
     pass(a);
@@ -274,11 +280,11 @@ int64_t agent_rouse(struct agent *a, int64_t launch, int64_t extra)
 
 static void begin(struct agent *a, int64_t change)
 {
+    if (a->label)
+        trace_begin(a);
     int64_t start = agent_rouse(a, a->q.launch + change, head(a)->cost.wake);
     a->executing = true;
     a->begin = sim_now(a->host->sim);
-    if (a->label)
-        trace_begin(a);
     if (a->dram->detail == DRAM_FLOW)
         start += fill(a, &head(a)->cost);
     a->timer.fire = on_launch;
@@ -402,14 +408,24 @@ int agent_load(struct device *d, const struct tensor *w, int64_t m0, int64_t m1,
     return 0; // weights stay where they are: memory is shared
 }
 
+static int wait_for_room(struct agent *a, struct err *e)
+{
+    control_doze(a->host, true);
+    while (a->submitted - a->completed == (uint64_t)a->q.depth)
+        if (!control_step(a->host))
+            return err_set(e, ERR_DEVICE, "the queue of %s is full and stands still",
+                           a->base.caps.name);
+    control_doze(a->host, false);
+    return 0;
+}
+
 int agent_submit(struct device *d, const struct task *t, uint64_t *seq, struct err *e)
 {
     struct agent *a = agent_of(d);
     bool empty = a->completed == a->submitted;
     control_work(a->host, empty ? a->q.restart : a->q.submit);
-    while (a->submitted - a->completed == (uint64_t)a->q.depth)
-        if (!control_step(a->host))
-            return err_set(e, ERR_DEVICE, "the queue of %s is full and stands still", d->caps.name);
+    if (a->submitted - a->completed == (uint64_t)a->q.depth && wait_for_room(a, e) < 0)
+        return e->code;
     uint64_t at = a->submitted % (uint64_t)a->q.depth;
     a->cost(a, t, &a->slot[at].cost);
     a->slot[at].ticket = a->turn ? turn_ticket(a->turn) : 0;
@@ -420,8 +436,6 @@ int agent_submit(struct device *d, const struct task *t, uint64_t *seq, struct e
     *seq = ++a->submitted;
     if (a->submitted - a->completed == 1)
         ask(a);
-    if (a->label)
-        trace_depth(a);
     return 0;
 }
 
@@ -441,10 +455,12 @@ int agent_wait(struct device *d, uint64_t seq, enum wait_mode mode, struct err *
     if (seq > a->submitted)
         return err_set(e, ERR_USAGE, "ticket %llu of %s was never given out",
                        (unsigned long long)seq, d->caps.name);
+    control_doze(a->host, true);
     while (a->completed < seq)
         if (!control_step(a->host))
             return err_set(e, ERR_DEVICE, "%s stands still before ticket %llu", d->caps.name,
                            (unsigned long long)seq);
+    control_doze(a->host, false);
     control_work(a->host, mode == WAIT_FINISH ? a->q.finish : a->q.event);
     return 0;
 }

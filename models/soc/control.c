@@ -32,10 +32,9 @@ void control_init(struct control *c, const struct control_params *p, struct sim 
     *c = (struct control){.p = *p, .sim = s, .core = CORE_BIG, .slow = 1};
 }
 
-static void rest(const struct control *c, bool asleep)
+void control_read(const struct control *c, bool asleep)
 {
-    if (c->meter)
-        meter_control(c->meter, c->core, sim_now(c->sim), asleep);
+    meter_control(c->meter, c->core, sim_now(c->sim), asleep);
 }
 
 void control_place(struct control *c, enum core_class core)
@@ -45,7 +44,7 @@ void control_place(struct control *c, enum core_class core)
     c->since = sim_now(c->sim);
     c->core = core;
     c->slow = core == CORE_LITTLE ? c->p.slow_little : core == CORE_MIDDLE ? c->p.slow_middle : 1;
-    rest(c, false);
+    control_doze(c, false);
 }
 
 int64_t control_spent(const struct control *c, enum core_class core)
@@ -74,10 +73,10 @@ void control_sleep(struct control *c, int64_t ps)
     if (ps <= 0)
         return;
     int64_t g = c->p.granularity, nap = (ps + g - 1) / g * g;
-    rest(c, true);
+    control_doze(c, true);
     pass(c, nap);
     c->asleep[c->core] += nap;
-    rest(c, false);
+    control_doze(c, false);
     control_work(c, c->p.wake);
 }
 
@@ -111,9 +110,7 @@ bool control_step(struct control *c)
     if (c->background && only_background(c))
         return false;
     int64_t before = sim_now(c->sim);
-    rest(c, true);
     bool any = sim_step(c->sim);
     c->asleep[c->core] += sim_now(c->sim) - before;
-    rest(c, false);
     return any;
 }

@@ -37,6 +37,13 @@ void control_sleep(struct control *c, int64_t ps); // at least so long
 void control_pause(struct control *c);
 // Sleeps through the next event; false when nothing is going to happen.
 bool control_step(struct control *c);
+// Tells whoever traces that the core falls asleep, for a row of steps, or is awake again.
+void control_read(const struct control *c, bool asleep);
+static inline void control_doze(const struct control *c, bool asleep)
+{
+    if (c->meter)
+        control_read(c, asleep);
+}
 // Schedules an event that nobody can wait for: a game's frame clock, a governor. Its handler calls
 // control_foreground first. Without them control_step would never see that nothing happens any
 // more.

@@ -220,26 +220,15 @@ static void mix(struct dram *d)
     }
 }
 
-// After the share's own settling, which this must not bring forward.
-static void on_reading(struct sim *s, struct sim_settle *r)
-{
-    struct dram *d = SIM_OWNER(r, struct dram, reading);
-    if (d->share.settle.due)
-        sim_settle(s, r);
-    else if (d->meter)
-        meter_rate(d->meter, sim_now(s), sim_share_rate(&d->share));
-}
-
 static void on_flow(struct sim *s, struct sim_flow *f)
 {
+    (void)s;
     struct dram_transfer *t = SIM_OWNER(f, struct dram_transfer, flow);
     struct dram_port *port = t->port;
     port->active = NULL;
     t->done(t);
     if (!port->active)
         mix(port->dram);
-    if (port->dram->meter)
-        sim_settle(s, &port->dram->reading);
 }
 
 static void start_flow(struct dram_port *port, struct dram_transfer *t)
@@ -250,10 +239,44 @@ static void start_flow(struct dram_port *port, struct dram_transfer *t)
     port->want = t->rate < port->alone ? t->rate : port->alone;
     port->writes = (double)t->written / (double)t->bytes;
     sim_flow_start(&port->dram->share, &t->flow, port->client, (double)t->bytes, port->want,
-                   (double)port->window, on_flow);
+                   (double)port->window, port->dram->on_flow);
     mix(port->dram);
-    if (port->dram->meter)
-        sim_settle(port->dram->sim, &port->dram->reading);
+}
+
+// While somebody traces, two functions stand in for others, so that nobody else pays for it: the
+// bandwidth is read whenever the share has solved for its rates, and when a flow has ended, after
+// which the share need not solve (but never before it does: that would bring its work forward).
+
+static void on_solve(struct sim *s, struct sim_settle *t)
+{
+    struct dram *d = SIM_OWNER(t, struct dram, share.settle);
+    d->solve(s, t);
+    meter_rate(d->meter, sim_now(s), sim_share_rate(&d->share));
+}
+
+static void on_reading(struct sim *s, struct sim_settle *r)
+{
+    struct dram *d = SIM_OWNER(r, struct dram, reading);
+    if (d->meter && !d->share.settle.due)
+        meter_rate(d->meter, sim_now(s), sim_share_rate(&d->share));
+}
+
+static void on_metered_flow(struct sim *s, struct sim_flow *f)
+{
+    struct dram *d = SIM_OWNER(f, struct dram_transfer, flow)->port->dram;
+    on_flow(s, f);
+    sim_settle(s, &d->reading);
+}
+
+void dram_meter(struct dram *d, struct meter *m)
+{
+    if (d->meter)
+        d->share.settle.run = d->solve;
+    d->meter = m;
+    d->on_flow = m ? on_metered_flow : on_flow;
+    d->solve = d->share.settle.run;
+    if (m)
+        d->share.settle.run = on_solve;
 }
 
 // --- cycle level
@@ -424,8 +447,11 @@ void dram_reset(struct dram *d)
 {
     if (d->controller)
         lpddr_reset(d->controller);
+    struct meter *m = d->meter;
+    d->meter = NULL;
     sim_share_init(&d->share, d->sim, d->ceiling[0]);
     sim_settle_init(&d->reading, on_reading);
+    dram_meter(d, m);
     slc_reset(&d->slc);
     place_reset(&d->place);
     d->posted = 0;

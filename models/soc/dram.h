@@ -78,8 +78,7 @@ struct dram {
     struct dram_params p;
     enum dram_detail detail;
     struct sim *sim;
-    struct meter *meter;       // NULL: nobody traces
-    struct sim_settle reading; // flow level: of the bandwidth, once the rates are settled
+    struct meter *meter; // NULL: nobody traces
     struct dram_port *port[DRAM_USERS];
     struct slc slc;
     struct place place; // where operands lie; kept here because it is one for all initiators
@@ -87,6 +86,9 @@ struct dram {
     struct sim_share share;
     double ceiling[DRAM_MIXES]; // bytes/s by share of writes, in equal steps from 0 to 1
     double latency;             // s, of a read by a port that is not kept waiting
+    sim_flow_fn *on_flow;       // end of a flow
+    sim_settle_fn *solve;       // the share's own, while somebody traces
+    struct sim_settle reading;  // of the bandwidth
     // Cycle level.
     struct lpddr *controller;
     int64_t posted; // bytes acknowledged and not yet in the DRAM
@@ -96,6 +98,9 @@ int dram_open(struct dram *d, const struct dram_params *p, enum dram_detail deta
               struct err *e);
 void dram_close(struct dram *d);
 void dram_reset(struct dram *d); // after sim_reset; ports too
+
+// Tells the bandwidth to a meter from now on; NULL: to none. No transfer is under way.
+void dram_meter(struct dram *d, struct meter *m);
 
 // `outstanding` lines in flight over a link of so many bytes/s. The port stays where it is until
 // dram_close.

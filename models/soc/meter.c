@@ -80,7 +80,7 @@ void meter_open(struct meter *t, const struct machine *m, const struct power_par
     t->dram_watts = gauge(trace_track(s, "power", "DRAM", "W"), POWER_WINDOW, now);
     t->control_watts = gauge(trace_track(s, "power", "control core", "W"), POWER_WINDOW, now);
     t->rest_watts = trace_track(s, "power", "rest", "W");
-    for (int i = 0; i < m->n_devices; i++)
+    for (int i = 0; hot && i < m->n_devices; i++)
         t->clock[i] = trace_track(s, "clocks", m->device[i]->caps.name, "% of the fastest");
     if (hot)
         t->temperature = trace_track(s, "temperature", "SoC", "degC");
@@ -107,7 +107,7 @@ void meter_device(struct meter *t, int device, const struct clock *c, int64_t no
 
 void meter_clock(struct meter *t, int device, const struct clock *c, int64_t now)
 {
-    if (clock_levels(&c->p) > 1)
+    if (t->temperature >= 0) // else it never changes
         trace_counter(t->sink, t->clock[device], now, c->f * 100);
 }
 

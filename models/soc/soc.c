@@ -300,7 +300,8 @@ static void start_trace(struct soc *s)
     int64_t t = now(&s->m);
     struct meter *meter = &s->meter;
     meter_open(meter, &s->m, &s->cfg.power, s->game.stats.rate > 0, sim_pending(&s->governor), t);
-    s->control.meter = s->dram.meter = meter;
+    s->control.meter = meter;
+    dram_meter(&s->dram, meter);
     meter_control(meter, s->control.core, t, false);
     meter_temperature(meter, t, s->thermal.temperature);
 }
@@ -310,10 +311,12 @@ static void trace(struct machine *m, const struct trace_sink *sink)
     struct soc *s = soc_of(m);
     if (m->trace)
         meter_close(&s->meter, m->n_devices, now(m));
-    s->control.meter = s->dram.meter = NULL;
+    s->control.meter = NULL;
+    dram_meter(&s->dram, NULL);
     machine_set_trace(m, sink);
     if (sink)
         start_trace(s);
+    machine_trace_queues(m);
     for (int i = 0; i < m->n_devices; i++)
         agent_trace(agent_at(m, i));
 }

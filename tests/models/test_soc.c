@@ -425,5 +425,5 @@ static void test_profile_of_company(void)
 TESTS(models_soc, T(test_all_open_and_run), T(test_same_run_same_digest),
       T(test_thousand_runs_do_not_grow), T(test_reset_with_work_under_way), T(test_strict),
       T(test_dump_reads_back), T(test_sources), T(test_sleeping), T(test_pauses_are_turns),
-      T(test_buffers), T(test_values), T(test_profile_is_awake),
-      T(test_profile_of_sharing), T(test_profile_of_company), T(test_isolated_is_not_streamed))
+      T(test_buffers), T(test_values), T(test_profile_is_awake), T(test_profile_of_sharing),
+      T(test_profile_of_company), T(test_isolated_is_not_streamed))

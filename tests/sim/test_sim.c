@@ -513,5 +513,4 @@ TESTS(sim_sim, T(test_empty), T(test_order_is_time_then_sequence), T(test_cancel
       T(test_reschedule_inside_a_handler), T(test_run_until_is_inclusive),
       T(test_run_until_includes_what_handlers_add), T(test_step_inside_a_handler), T(test_reset),
       T(test_note_digests_time_kind_and_value), T(test_settle_runs_once_before_the_clock_moves),
-      T(test_random_operations_agree_with_a_sorted_list),
-      T(test_digest_is_the_same_everywhere))
+      T(test_random_operations_agree_with_a_sorted_list), T(test_digest_is_the_same_everywhere))

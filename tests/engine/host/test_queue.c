@@ -5,7 +5,10 @@
 #include <stdatomic.h>
 #include <string.h>
 #include "engine/graph.h"
+#include "base/trace_memory.h"
 #include "engine/host/queue.h"
+#include "engine/host/trace.h"
+#include "engine/machine.h"
 
 struct device_state {
     _Atomic int ran;
@@ -94,5 +97,64 @@ static void test_failure_frees_a_full_ring(void)
     queue_destroy(q);
 }
 
+// Every task is a slice, in order, and they add up to the busy time; two queues report to one sink.
+static void test_trace(void)
+{
+    struct machine m = {.n_devices = 2};
+    struct device dev[2] = {{.machine = &m, .caps = {.name = "cpu"}},
+                            {.machine = &m, .index = 1, .caps = {.name = "npu"}}};
+    struct device_state d[2] = {{.fails_at = 0}, {.fails_at = 0}};
+    struct queue *q[2];
+    struct trace_memory t;
+    struct host_trace lock;
+    struct err e;
+    uint64_t seq = 0;
+    trace_memory_init(&t);
+    host_trace_init(&lock);
+    lock.to = &t.sink;
+    for (int k = 0; k < 2; k++) {
+        m.device[k] = &dev[k];
+        q[k] = open_queue(&d[k]);
+        queue_owner(q[k], &dev[k]);
+        CHECK_OK(queue_submit(q[k], any_task(), &seq, &e), &e); // before anybody traces
+        CHECK_OK(queue_wait(q[k], seq, WAIT_FINISH, &e), &e);
+        queue_reset(q[k]);
+    }
+    machine_set_trace(&m, &lock.sink);
+    machine_trace_queues(&m);
+    for (int i = 0; i < 700; i++)
+        for (int k = 0; k < 2; k++)
+            CHECK_OK(queue_submit(q[k], any_task(), &seq, &e), &e);
+    for (int k = 0; k < 2; k++)
+        CHECK_OK(queue_wait(q[k], seq, WAIT_FINISH, &e), &e);
+    machine_set_trace(&m, NULL);
+    CHECK_OK(queue_submit(q[0], any_task(), &seq, &e), &e); // to nobody
+    CHECK_OK(queue_wait(q[0], seq, WAIT_FINISH, &e), &e);
+    for (int k = 0; k < 2; k++) {
+        struct device_stats s;
+        int64_t busy = 0, before = 0, waited = 0;
+        uint64_t n = 1;
+        queue_stats(q[k], &s);
+        for (size_t i = 0; i < t.n_slices; i++) {
+            const struct trace_slice *x = &t.slice[i];
+            waited += x->track == m.tracks.queue[k] ? x->end - x->begin : 0;
+            if (x->track != m.tracks.device[k])
+                continue;
+            CHECK(x->begin >= before && x->id == trace_id(k, ++n));
+            CHECK_STR(t.name[x->name], "L0 add n1");
+            busy += x->end - x->begin;
+            before = x->end;
+        }
+        CHECK_INT(n, 701);
+        CHECK(waited > 0);
+        if (k == 1)
+            CHECK_INT(busy, s.busy_ps);
+    }
+    for (int k = 0; k < 2; k++)
+        queue_destroy(q[k]);
+    host_trace_fini(&lock);
+    trace_memory_fini(&t);
+}
+
 TESTS(host_queue, T(test_all_complete_in_order), T(test_failure_stops_the_flag),
-      T(test_failure_frees_a_full_ring))
+      T(test_failure_frees_a_full_ring), T(test_trace))
