@@ -148,6 +148,18 @@ static int traced(struct report_run *out, const struct session_request *request,
     return 0;
 }
 
+// Beside the run: how far the plan is from the best that its cost model knows. Not knowing it is no
+// failure.
+static void find_optimum(const struct cli_session *s, struct report_run *out)
+{
+    const struct optimum_session q = {s->q.model, &out->machine, s->cost, s->q.n_prompt,
+                                      s->q.n_gen};
+    struct err ignored;
+    if (optimum_find(&q, OPTIMUM_PARTS, false, &out->optimum, &ignored) < 0 ||
+        optimum_predict(&q, s->q.policy, s->q.policy_options, &out->predicted, &ignored) < 0)
+        out->optimum = out->predicted = (struct optimum_times){0, 0};
+}
+
 static int run_one(const struct again *g, const struct campaign_row *r, struct report_run *out,
                    struct arena *a, struct err *e)
 {
@@ -168,6 +180,7 @@ static int run_one(const struct again *g, const struct campaign_row *r, struct r
     if (rc == 0) {
         out->plans_made = true;
         machine_describe(s.machine, &out->machine);
+        find_optimum(&s, out);
         rc = session_run(&s.q, &out->result, e);
     }
     if (rc == 0)

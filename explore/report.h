@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include "base/trace_memory.h"
 #include "engine/session.h"
+#include "explore/optimum.h"
 #include "explore/ranking.h"
 #include "explore/report_params.h"
 #include "explore/store.h"
@@ -26,8 +27,9 @@ struct report_run {
     struct session_plans plans;
     struct trace_memory trace; // of the prefill and a few tokens
     struct session_result result;
-    // The least that any plan can take, by the cost model that the policy planned with; 0: unknown.
-    double optimum_prefill_ms, optimum_decode_ms;
+    // By the cost model that the policy plans with: the least that any plan in its space takes, and
+    // what this plan takes. All 0: unknown.
+    struct optimum_times optimum, predicted;
 };
 void report_run_fini(struct report_run *r);
 

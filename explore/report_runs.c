@@ -191,6 +191,14 @@ static double known(double ms)
     return ms > 0 ? ms : (double)NAN;
 }
 
+static void optimum_json(struct json *j, const char *key, const struct optimum_times *t)
+{
+    json_object_begin(j, key);
+    report_number(j, "prefill_ms", known(t->prefill_ms));
+    report_number(j, "step_ms", known(t->step_ms));
+    json_object_end(j);
+}
+
 void report_runs(struct json *j, const struct report_view *v)
 {
     json_str(j, "no_runs", v->r->no_runs);
@@ -204,10 +212,8 @@ void report_runs(struct json *j, const struct report_view *v)
         json_i64(j, "n_prompt", r->n_prompt);
         json_i64(j, "n_gen", r->n_gen);
         json_i64(j, "n_layer", r->n_layer);
-        report_number(j, "predicted_prefill_ms", r->result.predicted_prefill_ms);
-        report_number(j, "predicted_decode_ms", r->result.predicted_decode_ms);
-        report_number(j, "optimum_prefill_ms", known(r->optimum_prefill_ms));
-        report_number(j, "optimum_decode_ms", known(r->optimum_decode_ms));
+        optimum_json(j, "optimum", &r->optimum);
+        optimum_json(j, "predicted", &r->predicted);
         json_array_begin(j, "devices");
         for (int d = 0; r->plans_made && d < r->machine.n_devices; d++)
             json_str(j, NULL, r->machine.device[d].name);

@@ -70,6 +70,8 @@ const withUnit = (m, v) =>
   known(v) ? `${number(m, v)}${m.scale.unit ? " " + m.scale.unit : ""}` : "unknown";
 const percent = (v) =>
   !known(v) ? "–" : v > 0 && v < 0.0005 ? "< 0.1 %" : `${(100 * v).toFixed(1)} %`;
+const signed = (percents) =>
+  `${percents > 0 ? "+" : ""}${percents.toFixed(1).replace("-", "\u2212")} %`;
 const titled = (m) => `${m.title[0].toUpperCase()}${m.title.slice(1)}`;
 const axisName = (m) => `${titled(m)}${m.scale.unit ? ` (${m.scale.unit})` : ""}`;
 // What is minimised.

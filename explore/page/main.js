@@ -28,6 +28,12 @@ function card(o) {
   );
 }
 
+// Of the plan with the best score, by the cost model.
+function gapOfBest() {
+  const r = runnable().find((x) => x.row === D.top[0]);
+  return r ? gapText(r) : "";
+}
+
 function summary() {
   const c = D.campaign,
     n = D.counts;
@@ -62,6 +68,7 @@ function summary() {
     ["Crashed", n.crashed ? String(n.crashed) : ""],
     ["Took too long", n.hung ? String(n.hung) : ""],
     ["On the front", String(n.front)],
+    ["Gap to the optimum", gapOfBest()],
     ["Ended because", c.stopped || "it is still running, or was killed"],
   ]);
   if (c.text) byId("space-text").querySelector("pre").textContent = c.text;

@@ -135,9 +135,6 @@ function machines() {
 
 // --- hardware
 
-const signed = (percents) =>
-  `${percents > 0 ? "+" : ""}${percents.toFixed(1).replace("-", "\u2212")} %`;
-
 function pairOption(c, rows, key, title) {
   const look = axisLook(),
     pairs = rows

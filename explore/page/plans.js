@@ -118,6 +118,19 @@ function planBody(run, plan, k) {
   );
 }
 
+// How far the plan's prediction is from the least that the cost model knows for any plan.
+function gapText(r) {
+  const gap = (k) =>
+    known(r.optimum[k]) && known(r.predicted[k]) ? r.predicted[k] / r.optimum[k] - 1 : null;
+  const text = (name, k) =>
+    known(gap(k))
+      ? [
+          `${name} ${signed(100 * gap(k))} (${digits(r.predicted[k])} of at least ${digits(r.optimum[k])} ms)`,
+        ]
+      : [];
+  return [...text("prefill", "prefill_ms"), ...text("decode step", "step_ms")].join(", ");
+}
+
 function showPlans() {
   const r = runnable()[chosen.run];
   const used = new Set(
@@ -127,6 +140,9 @@ function showPlans() {
   );
   byId("plans-body").replaceChildren(
     el("p", {}, el("code", {}, soft(label(r.row)))),
+    gapText(r)
+      ? el("p", { class: "muted" }, `Against the exact optimum of the cost model: ${gapText(r)}.`)
+      : "",
     r.differs
       ? el(
           "p",

@@ -141,6 +141,9 @@ static void test_a_page(void)
     {
         CHECK(json_is_null(get(run, "failed")));
         CHECK(json_is_false(get(run, "differs")));
+        // All policies of tiny plan within the space that the optimum is the best of.
+        double optimum = num(get(run, "optimum"), "prefill_ms");
+        CHECK(optimum > 0 && num(get(run, "predicted"), "prefill_ms") >= optimum * (1 - 1e-6));
         CHECK_INT((int)json_array_size(get(run, "plans")), 2);
         json_array_foreach(get(run, "plans"), k, v) check_plan(v);
         CHECK_INT((int)json_array_size(get(get(run, "timeline"), "windows")), 2);
