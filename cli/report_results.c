@@ -12,6 +12,7 @@
 #include "explore/space.h"
 
 enum { TRACED_TOKENS = 4 }; // the prefill's and three of the decoding
+enum { MOST_PARTS = 64 };   // as optimum_find takes them
 
 // --- the campaign
 
@@ -148,14 +149,26 @@ static int traced(struct report_run *out, const struct session_request *request,
     return 0;
 }
 
+// A policy that cuts more finely than the optimum does by default is compared with one as fine.
+static int parts_of(const char *policy, struct arena *a)
+{
+    const char *options, *key, *value;
+    int parts = OPTIMUM_PARTS;
+    report_spec_name(policy, a, &options);
+    while (report_next_option(&options, ',', a, &key, &value))
+        if (!strcmp(key, "parts") && atoi(value) > parts && atoi(value) <= MOST_PARTS)
+            parts = atoi(value);
+    return parts;
+}
+
 // Beside the run: how far the plan is from the best that its cost model knows. Not knowing it is no
 // failure.
-static void find_optimum(const struct cli_session *s, struct report_run *out)
+static void find_optimum(const struct cli_session *s, int parts, struct report_run *out)
 {
     const struct optimum_session q = {s->q.model, &out->machine, s->cost, s->q.n_prompt,
                                       s->q.n_gen};
     struct err ignored;
-    if (optimum_find(&q, OPTIMUM_PARTS, false, &out->optimum, &ignored) < 0 ||
+    if (optimum_find(&q, parts, false, &out->optimum, &ignored) < 0 ||
         optimum_predict(&q, s->q.policy, s->q.policy_options, &out->predicted, &ignored) < 0)
         out->optimum = out->predicted = (struct optimum_times){0, 0};
 }
@@ -180,7 +193,7 @@ static int run_one(const struct again *g, const struct campaign_row *r, struct r
     if (rc == 0) {
         out->plans_made = true;
         machine_describe(s.machine, &out->machine);
-        find_optimum(&s, out);
+        find_optimum(&s, parts_of(r->policy, a), out);
         rc = session_run(&s.q, &out->result, e);
     }
     if (rc == 0)

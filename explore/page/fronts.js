@@ -330,6 +330,15 @@ function fronts() {
   const first = objectives.map((o) => o.metric).concat(choices.map((m) => m.name));
   view.x = first[0];
   view.y = first.find((m) => m !== view.x) || view.x;
+  // The two objectives between which there is most to choose.
+  let most = 1;
+  for (const a of objectives)
+    for (const b of objectives.slice(objectives.indexOf(a) + 1)) {
+      const [x, y] = [metrics.get(a.metric), metrics.get(b.metric)];
+      const rows = filter.rows((i) => feasible(i) && known(x.value[i]) && known(y.value[i]));
+      const n = frontOf(rows, x, y).length;
+      if (n > most) [most, view.x, view.y] = [n, x.name, y.name];
+    }
   filters();
   const options = choices.map((m) => [m.name, axisName(m)]);
   const redraw = () => {

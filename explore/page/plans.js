@@ -125,7 +125,7 @@ function gapText(r) {
   const text = (name, k) =>
     known(gap(k))
       ? [
-          `${name} ${signed(100 * gap(k))} (${digits(r.predicted[k])} of at least ${digits(r.optimum[k])} ms)`,
+          `${name} ${signed(100 * gap(k))} (predicted ${digits(r.predicted[k])} ms, optimum ${digits(r.optimum[k])} ms)`,
         ]
       : [];
   return [...text("prefill", "prefill_ms"), ...text("decode step", "step_ms")].join(", ");
