@@ -83,6 +83,10 @@ struct schedule {
     int n;
     struct schedule_entry *entry;
     int last[MACHINE_MAX_DEVICES]; // last entry on each device, -1
+    // Layer l: entries [block + l * layer, block + (l + 1) * layer). From the second layer on all
+    // wait alike: for entries of their own layer and of the one before, at equal distances, or for
+    // one and the same entry in front of these.
+    int block, layer, n_layers;
 };
 void schedule_build(const struct plan *p, int step, const struct graph *g, struct arena *a,
                     struct schedule *out);

@@ -27,7 +27,8 @@ struct sync_ops {
     bool per_shard;
     // Can this machine do it? Says why not (a device without a flag word).
     int (*offered)(const struct machine_desc *d, const void *options, struct err *e);
-    // Returns when all tickets are complete and their results visible to the host.
+    // Returns when all tickets are complete and their results visible to the host. Keeps nothing
+    // from one join to the next: what it does follows from options, tickets and machine.
     int (*join)(struct machine *m, const void *options, const struct ticket *t, int n,
                 struct err *e);
 };

@@ -29,6 +29,7 @@
 #include "engine/machine.h"
 #include "engine/ref.h"
 #include "models/soc/meter.h"
+#include "models/soc/replay.h"
 
 #define ROW(...) CONF_ROW(struct queue_params, __VA_ARGS__)
 
@@ -205,6 +206,8 @@ void agent_complete(struct agent *a)
     a->ended = now;
     a->completed++;
     sim_note(s, (uint32_t)a->base.index, a->completed);
+    if (a->replay)
+        replay_complete(a->replay, a->base.index);
     pass(a);
 }
 
