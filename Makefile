@@ -57,6 +57,10 @@ REGC := $(foreach r,$(REGISTRIES),$(B)/gen/registry_$(subst /,_,$(firstword $(su
 REGO := $(REGC:.c=.o)
 CLSRC := $(sort $(wildcard engine/host/kernels/*.cl))
 CLGEN := $(if $(CLSRC),$(B)/gen/opencl_source.o)
+# The page's scripts share one scope, in this order.
+PAGEJS := $(addprefix explore/page/,base.js fronts.js parallel.js effects.js plans.js timeline.js more.js \
+        table.js main.js)
+PAGELIB := third_party/echarts/echarts.min.js
 
 LIB := $(B)/libpartita.a
 EXE := $(B)/partita
@@ -95,11 +99,19 @@ $(B)/gen/%.o: $(B)/gen/%.c
 $(B)/gen/opencl_source.c: tools/embed.sh $(CLSRC)
 	@mkdir -p $(@D)
 	@sh tools/embed.sh opencl_source $(CLSRC) >$@
+# The report page's own parts and the charting library, one constant each.
+PAGE := explore/page/report.html explore/page/report.css $(PAGEJS) $(PAGELIB)
+$(B)/gen/report_page.c: tools/embed.sh $(PAGE)
+	@mkdir -p $(@D)
+	@{ sh tools/embed.sh report_page_html explore/page/report.html && \
+	   sh tools/embed.sh report_page_css explore/page/report.css && \
+	   sh tools/embed.sh report_page_js $(PAGEJS) && \
+	   sh tools/embed.sh report_page_charts $(PAGELIB); } >$@
 $(B)/%.o: %.c | deps-build
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	@$(CC) $(CFLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
-$(LIB): $(OBJS) $(REGO) $(CLGEN) $(B)/gen/version.o
+$(LIB): $(OBJS) $(REGO) $(CLGEN) $(B)/gen/report_page.o $(B)/gen/version.o
 	@rm -f $@
 	@echo "  AR   $@"
 	@ar rcsD $@ $^
@@ -137,10 +149,10 @@ test-threads: deps
 	@sh tests/run.sh $(THREADED)
 # Reference values for tests/explore/test_hypervolume.c, which says so when this is not there.
 build/pagmo_hypervolume: tests/explore/pagmo_hypervolume.cc
-	@sh tools/deps.sh pagmo
+	@sh tools/deps.sh long
 	@mkdir -p $(@D)
 	@g++ -O1 $< -o $@ -lpagmo -ltbb -lboost_serialization
-# Nightly: everything that takes long.
+# Nightly: everything that takes long, and what needs large packages.
 test-long: build/pagmo_hypervolume
 	@$(MAKE) --no-print-directory test
 	@PARTITA=$(EXE) PARTITA_KILLS=50 sh tests/run.sh $(B)/tests/explore/test_resume $(B)/tests/cli/test_explore

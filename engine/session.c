@@ -303,21 +303,38 @@ void session_result_fini(struct session_result *r)
     *r = (struct session_result){0};
 }
 
-int session_print_plans(const struct session_request *q, FILE *f, struct err *e)
+int session_plans_make(const struct session_request *q, struct session_plans *out, struct err *e)
 {
     struct run r = {.q = q};
+    int rc = make_plans(&r, e);
+    if (rc < 0) {
+        plan_fini(&r.prefill_plan);
+        plan_fini(&r.decode_plan);
+        return rc;
+    }
+    *out = (struct session_plans){r.prefill_graph, r.decode_graph, r.prefill_plan, r.decode_plan};
+    return 0;
+}
+
+void session_plans_fini(struct session_plans *p)
+{
+    plan_fini(&p->prefill);
+    plan_fini(&p->decode);
+}
+
+int session_print_plans(const struct session_request *q, FILE *f, struct err *e)
+{
+    struct session_plans p;
     struct machine_desc d;
     machine_describe(q->machine, &d);
-    int rc = make_plans(&r, e);
-    if (rc == 0) {
-        fprintf(f, "prefill: ");
-        plan_print(&r.prefill_plan, &r.prefill_graph, &d, f);
-        fprintf(f, "decode: ");
-        plan_print(&r.decode_plan, &r.decode_graph, &d, f);
-    }
-    plan_fini(&r.prefill_plan);
-    plan_fini(&r.decode_plan);
-    return rc;
+    if (session_plans_make(q, &p, e) < 0)
+        return e->code;
+    fprintf(f, "prefill: ");
+    plan_print(&p.prefill, &p.prefill_graph, &d, f);
+    fprintf(f, "decode: ");
+    plan_print(&p.decode, &p.decode_graph, &d, f);
+    session_plans_fini(&p);
+    return 0;
 }
 
 // What the model's arithmetic is, whoever does it: whole tasks of every operator of every step.

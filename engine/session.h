@@ -81,6 +81,13 @@ int session_plan(const struct session_request *q, struct session_result *out, st
 int session_run(const struct session_request *q, struct session_result *out, struct err *e);
 void session_result_fini(struct session_result *r);
 
+// The plans that session_run would execute, with the graphs that they are for.
+struct session_plans {
+    struct graph prefill_graph, decode_graph;
+    struct plan prefill, decode;
+};
+int session_plans_make(const struct session_request *q, struct session_plans *out, struct err *e);
+void session_plans_fini(struct session_plans *p);
 // Writes plans of both phases as text (what `partita sim --plan` shows).
 int session_print_plans(const struct session_request *q, FILE *f, struct err *e);
 

@@ -26,6 +26,7 @@
 extern char **environ;
 
 enum { WIDTH = 960, HEIGHT = 600 };
+enum { LINE_TYPES = 16 };
 enum { LABEL_ROOM = 60 }; // letters that stand beside each other below the bars
 enum { BINARY_DECADES = 5, SHORT_DECADES = 3 };
 
@@ -38,7 +39,15 @@ static const char STYLE[] = "set encoding utf8\n"
                             "set linetype 6 lc rgb '#56b4e9' lw 2 pt 6 ps 0.8\n"
                             "set linetype 7 lc rgb '#000000' lw 2 pt 4 ps 0.7\n"
                             "set linetype 8 lc rgb '#7f7f7f' lw 2 pt 8 ps 0.8\n"
-                            "set linetype cycle 8\n"
+                            "set linetype 9 lc rgb '#0072b2' lw 2 pt 5 ps 0.7\n"
+                            "set linetype 10 lc rgb '#d55e00' lw 2 pt 9 ps 0.8\n"
+                            "set linetype 11 lc rgb '#009e73' lw 2 pt 7 ps 0.7\n"
+                            "set linetype 12 lc rgb '#cc79a7' lw 2 pt 11 ps 0.8\n"
+                            "set linetype 13 lc rgb '#e69f00' lw 2 pt 13 ps 0.9\n"
+                            "set linetype 14 lc rgb '#56b4e9' lw 2 pt 4 ps 0.7\n"
+                            "set linetype 15 lc rgb '#000000' lw 2 pt 6 ps 0.7\n"
+                            "set linetype 16 lc rgb '#7f7f7f' lw 2 pt 10 ps 0.8\n"
+                            "set linetype cycle 16\n"
                             "set grid lt 1 dt 1 lw 0.8 lc rgb '#dcdcdc'\n"
                             "set border 3 lc rgb '#404040'\n"
                             "set tics nomirror out\n"
@@ -148,9 +157,14 @@ static void series_script(const struct plot *p, FILE *f)
             any |= drawable(p->series[s].x[i], p->log_x) && drawable(p->series[s].y[i], p->log_y);
         if (!any) // gnuplot refuses a block without a point
             continue;
-        fprintf(f, "%s$s%d using 1:2 with %s lt %d title ", sep, s,
-                p->series[s].points ? "points" : "linespoints", s % 8 + 1);
-        quoted(f, p->series[s].title);
+        const struct plot_series *q = &p->series[s];
+        static const char *const with[] = {"linespoints", "points", "steps", "lines"};
+        fprintf(f, "%s$s%d using 1:2 with %s ", sep, s, with[q->look]);
+        if (q->look == PLOT_PLAIN)
+            fprintf(f, "lw 1.2 lc rgb '#000000' title ");
+        else
+            fprintf(f, "lt %d title ", s % LINE_TYPES + 1);
+        quoted(f, q->title);
         sep = ", \\\n     ";
     }
     fputc('\n', f);
@@ -185,9 +199,21 @@ static void bars_script(const struct plot *p, FILE *f)
     fputc('\n', f);
 }
 
-static void script(const struct plot *p, bool svg, FILE *f)
+enum format { FORMAT_SVG, FORMAT_PNG, FORMAT_PDF, FORMATS };
+static const char *const endings[FORMATS] = {".svg", ".png", ".pdf"};
+
+static void range(FILE *f, char axis, const double r[2])
 {
-    if (svg)
+    if (r[0] != 0 || r[1] != 0)
+        fprintf(f, "set %crange [%.9g:%.9g]\n", axis, r[0], r[1]);
+}
+
+static void script(const struct plot *p, enum format format, FILE *f)
+{
+    if (format == FORMAT_PDF) // in inches: a column and a half of a paper
+        fprintf(f, "set terminal pdfcairo size 6.4,4 enhanced font 'sans,11' "
+                   "background '#ffffff'\n");
+    else if (format == FORMAT_SVG)
         fprintf(f,
                 "set terminal svg size %d,%d enhanced font 'sans-serif,15' background '#ffffff'\n",
                 WIDTH, HEIGHT);
@@ -210,8 +236,10 @@ static void script(const struct plot *p, bool svg, FILE *f)
         log_axis(p, "x", f);
     if (p->log_y)
         log_axis(p, "y", f);
-    else
+    else if (!p->near)
         fprintf(f, "set yrange [*<0:*]\n"); // with the zero
+    range(f, 'x', p->x_range);
+    range(f, 'y', p->y_range);
     if (p->label)
         bars_script(p, f);
     else
@@ -273,7 +301,8 @@ static bool ends_in(const char *path, const char *ending)
     return n > k && !strcmp(path + n - k, ending);
 }
 
-static int draw(const struct plot *p, bool svg, const char *path, FILE *out, struct err *e)
+static int draw(const struct plot *p, enum format format, const char *path, FILE *out,
+                struct err *e)
 {
     char text[200];
     FILE *in = tmpfile(), *messages = tmpfile();
@@ -281,7 +310,7 @@ static int draw(const struct plot *p, bool svg, const char *path, FILE *out, str
     if (!in || !messages) {
         rc = err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
     } else {
-        script(p, svg, in);
+        script(p, format, in);
         fflush(in);
         rewind(in);
         int status = ferror(in) ? -1 : gnuplot(fileno(in), fileno(out), fileno(messages));
@@ -302,18 +331,72 @@ static int draw(const struct plot *p, bool svg, const char *path, FILE *out, str
     return rc;
 }
 
+static int format_of(const struct plot *p, const char *path, enum format *out, struct err *e)
+{
+    int k = 0;
+    while (k < FORMATS && !ends_in(path, endings[k]))
+        k++;
+    if (k == FORMATS)
+        return err_at(e, ERR_USAGE, path, 0, NULL, "a plot's name ends in .svg, .png or .pdf");
+    if (!has_points(p))
+        return err_at(e, ERR_USAGE, path, 0, NULL, "nothing to plot");
+    *out = (enum format)k;
+    return 0;
+}
+
+int plot_script(const struct plot *p, const char *path, FILE *f, struct err *e)
+{
+    enum format format;
+    if (format_of(p, path, &format, e) < 0)
+        return e->code;
+    script(p, format, f);
+    return 0;
+}
+
+// The same picture in the same bytes: a PDF says when it was made, in digits of fixed places.
+static int copy_undated(FILE *from, FILE *to, const char *path, struct err *e)
+{
+    static const char mark[] = "/CreationDate (D:", date[] = "19700101000000";
+    size_t matched = 0, left = 0;
+    int c;
+    rewind(from);
+    while ((c = fgetc(from)) != EOF) {
+        if (left)
+            c = date[sizeof date - 1 - left--];
+        else if (c != mark[matched])
+            matched = c == mark[0];
+        else if (!mark[++matched]) {
+            left = sizeof date - 1;
+            matched = 0;
+        }
+        fputc(c, to);
+    }
+    return ferror(from) ? err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno)) : 0;
+}
+
+static int draw_pdf(const struct plot *p, const char *path, FILE *out, struct err *e)
+{
+    FILE *dated = tmpfile();
+    if (!dated)
+        return err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
+    int rc = draw(p, FORMAT_PDF, path, dated, e);
+    if (rc == 0)
+        rc = copy_undated(dated, out, path, e);
+    fclose(dated);
+    return rc;
+}
+
 int plot_write(const struct plot *p, const char *path, struct err *e)
 {
     struct file out;
-    bool svg = ends_in(path, ".svg");
-    if (!svg && !ends_in(path, ".png"))
-        return err_at(e, ERR_USAGE, path, 0, NULL, "a plot's name ends in .svg or .png");
-    if (!has_points(p))
-        return err_at(e, ERR_USAGE, path, 0, NULL, "nothing to plot");
+    enum format format;
+    if (format_of(p, path, &format, e) < 0)
+        return e->code;
     struct stat old;
     if (stat(path, &old) == 0 && !S_ISREG(old.st_mode))
         return err_at(e, ERR_IO, path, 0, NULL, "there is something that is not a file");
     if (file_begin(&out, path, e) < 0)
         return ERR_IO;
-    return file_end(&out, draw(p, svg, path, out.f, e), e);
+    int rc = format == FORMAT_PDF ? draw_pdf(p, path, out.f, e) : draw(p, format, path, out.f, e);
+    return file_end(&out, rc, e);
 }

@@ -67,7 +67,8 @@ static void test_examples_build_and_run(void)
     snprintf(
         command, sizeof command,
         "mkdir -p '%s/build' && cp -a Makefile tools base sim engine models policies explore cli "
-        "configs data '%s/' && { test ! -d build/release || cp -a build/release '%s/build/'; }",
+        "configs data third_party '%s/' && { test ! -d build/release || cp -a build/release "
+        "'%s/build/'; }",
         tree, tree, tree);
     CHECK_INT(system(command), 0);
     CHECK_INT(cut_out_examples(), 3);

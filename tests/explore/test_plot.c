@@ -169,12 +169,56 @@ static void fails(const struct plot *p, const char *name, int code, const char *
     CHECK(!exists(name) && !exists(part));
 }
 
+static void test_pdf_has_no_date(void)
+{
+    struct plot_series s = {"line", X, Y, 6, PLOT_STEPS};
+    struct plot p = lines(&s, 1);
+    struct err e = {0};
+    size_t n;
+    if (!there())
+        return;
+    p.near = true;
+    p.y_range[0] = 2;
+    p.y_range[1] = 30;
+    CHECK_OK(draw(&p, "a.pdf", &e), &e);
+    char *pdf = read_file("a.pdf", &n);
+    bool found = false, dated = false;
+    static const char mark[] = "/CreationDate (D:", epoch[] = "19700101000000";
+    for (size_t i = 0; i + sizeof mark + sizeof epoch < n; i++)
+        if (!memcmp(pdf + i, mark, sizeof mark - 1)) {
+            found = true;
+            dated |= memcmp(pdf + i + sizeof mark - 1, epoch, sizeof epoch - 1) != 0;
+        }
+    CHECK(n > 4 && !memcmp(pdf, "%PDF", 4));
+    CHECK(found && !dated);
+    free(pdf);
+}
+
+static void test_the_script_draws_the_same(void)
+{
+    struct plot_series s[] = {{"steps", X, Y, 6, PLOT_STEPS}, {"plain", X, X, 6, PLOT_PLAIN}};
+    struct plot p = lines(s, 2);
+    struct err e = {0};
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    p.x_range[0] = 1;
+    p.x_range[1] = 40;
+    CHECK_OK(plot_script(&p, "a.svg", f, &e), &e);
+    fclose(f);
+    CHECK_HAS(text, "set terminal svg");
+    CHECK_HAS(text, "set xrange [1:40]");
+    CHECK_HAS(text, "using 1:2 with steps");
+    CHECK_HAS(text, "using 1:2 with lines lw 1.2 lc rgb '#000000'");
+    free(text);
+}
+
 static void test_refusals(void)
 {
     double none[] = {NAN, -1};
     struct plot_series s = {"line", X, Y, 6, false}, empty = {"line", X, none, 2, false};
     struct plot p = lines(&s, 1), q = lines(&empty, 1), r = lines(NULL, 0);
-    fails(&p, "x.pdf", ERR_USAGE, "ends in .svg or .png");
+    fails(&p, "x.gif", ERR_USAGE, "ends in .svg, .png or .pdf");
 
     fails(&p, "no/folder/x.svg", ERR_IO, "No such file");
     q.log_y = true; // -1 cannot be drawn there
@@ -196,4 +240,5 @@ static void test_without_gnuplot(void)
 }
 
 TESTS(explore_plot, T(test_a_picture_of_lines), T(test_a_nan_leaves_a_gap), T(test_bars),
-      T(test_texts_are_no_commands), T(test_refusals), T(test_without_gnuplot))
+      T(test_texts_are_no_commands), T(test_pdf_has_no_date), T(test_the_script_draws_the_same),
+      T(test_refusals), T(test_without_gnuplot))
