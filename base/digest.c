@@ -4,22 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const uint64_t PRIME = UINT64_C(0x100000001b3);
-
 uint64_t digest_bytes(uint64_t d, const void *data, size_t size)
 {
     const unsigned char *p = data;
     for (size_t i = 0; i < size; i++)
-        d = (d ^ p[i]) * PRIME;
+        d = (d ^ p[i]) * DIGEST_PRIME;
     return d;
-}
-
-// One multiply per word instead of eight: the event trace calls this millions of times. The shift
-// lets high bits reach low ones, which a lone FNV step does not.
-uint64_t digest_u64(uint64_t d, uint64_t v)
-{
-    d = (d ^ v) * PRIME;
-    return d ^ (d >> 29);
 }
 
 uint64_t digest_str(uint64_t d, const char *s)

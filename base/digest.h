@@ -7,10 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DIGEST_INIT UINT64_C(0xcbf29ce484222325)
+#define DIGEST_INIT  UINT64_C(0xcbf29ce484222325)
+#define DIGEST_PRIME UINT64_C(0x100000001b3)
 
 uint64_t digest_bytes(uint64_t d, const void *data, size_t size);
-uint64_t digest_u64(uint64_t d, uint64_t v);
+// One multiply per word instead of eight: the event trace calls this millions of times. The shift
+// lets high bits reach low ones, which a lone FNV step does not.
+static inline uint64_t digest_u64(uint64_t d, uint64_t v)
+{
+    d = (d ^ v) * DIGEST_PRIME;
+    return d ^ (d >> 29);
+}
 uint64_t digest_str(uint64_t d, const char *s); // includes the terminating zero
 uint64_t digest_f64(uint64_t d, double v);      // the bit pattern; -0 counts as 0
 

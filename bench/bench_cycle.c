@@ -4,40 +4,9 @@
 // one layer of decode. Goal: 2 s of CPU time for the first. Prints the digest of the trace beside.
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+#include "bench/util.h"
 #include "engine/graph.h"
 #include "models/soc/soc.h"
-
-static struct layer_weights layers[32];
-static const struct model model = {
-    .shape = {.name = "llama3-8b",
-              .n_layer = 32,
-              .d_model = 4096,
-              .n_head = 32,
-              .n_head_kv = 8,
-              .d_head = 128,
-              .d_ff = 14336,
-              .n_vocab = 128256,
-              .weight_bits = 4.5},
-    .layers = layers,
-};
-
-static void must(int rc, const struct err *e)
-{
-    char text[640];
-    if (rc >= 0)
-        return;
-    fprintf(stderr, "%s\n", err_text(e, text, sizeof text));
-    exit(1);
-}
-
-static double cpu_time(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void until(struct machine *m, int device, uint64_t seq)
 {
@@ -53,7 +22,7 @@ static void layer(struct machine *m, int n, int past, int percent)
     struct graph g;
     struct err e = {0};
     struct device *npu = m->device[NPU], *gpu = m->device[GPU];
-    graph_build(&model, n, past, &g);
+    graph_build(bench_llama3_8b(), n, past, &g);
     for (int o = g.block_begin; o < g.block_end; o++) {
         struct task t, part;
         graph_task(&g, o, 0, &t);
@@ -64,10 +33,10 @@ static void layer(struct machine *m, int n, int past, int percent)
             part.m1 = t.m0 = t.op->m * percent / 100 / 32 * 32;
             part.n_pad = n;
             struct static_graph s = {t.op, part.m0, part.m1, n, ORDER_WEIGHT_STREAMED};
-            must(npu->ops->prepare(npu, &s, &part.graph, &e), &e);
-            must(npu->ops->submit(npu, &part, &seq[NPU], &e), &e);
+            bench_must(npu->ops->prepare(npu, &s, &part.graph, &e), &e);
+            bench_must(npu->ops->submit(npu, &part, &seq[NPU], &e), &e);
         }
-        must(gpu->ops->submit(gpu, &t, &seq[GPU], &e), &e);
+        bench_must(gpu->ops->submit(gpu, &t, &seq[GPU], &e), &e);
     }
     for (int d = GPU; d <= NPU; d++)
         until(m, d, seq[d]);
@@ -76,9 +45,9 @@ static void layer(struct machine *m, int n, int past, int percent)
 static void bench(struct machine *m, const char *name, int n, int past, int percent)
 {
     m->ops->reset(m);
-    double begin = cpu_time();
+    double begin = bench_cpu_time();
     layer(m, n, past, percent);
-    double took = cpu_time() - begin;
+    double took = bench_cpu_time() - begin;
     printf("%-8s %6.3f s/layer  %5.2f M events  %5.2f M events/s  simulated %.2f ms  digest "
            "%016" PRIx64 "\n",
            name, took, (double)machine_soc_events(m) / 1e6,
@@ -91,9 +60,9 @@ int main(int argc, char **argv)
     struct conf *c;
     struct machine *m;
     struct err e = {0};
-    must(conf_open(argc > 1 ? argv[1] : "configs/soc/sd8gen3.cfg", &c, &e), &e);
-    must(conf_override(c, "detail", "cycle", &e), &e);
-    must(machine_soc_open(c, false, &m, &e), &e);
+    bench_must(conf_open(argc > 1 ? argv[1] : "configs/soc/sd8gen3.cfg", &c, &e), &e);
+    bench_must(conf_override(c, "detail", "cycle", &e), &e);
+    bench_must(machine_soc_open(c, false, &m, &e), &e);
     conf_close(c);
     bench(m, "prefill", 256, 0, 90);
     bench(m, "decode", 1, 256, 25);

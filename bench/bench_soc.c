@@ -5,41 +5,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include "bench/util.h"
 #include "engine/graph.h"
 #include "models/soc/soc.h"
 
 enum { TOKENS = 300, PAST = 256 };
-
-static struct layer_weights layers[32];
-static const struct model model = {
-    .shape = {.name = "llama3-8b",
-              .n_layer = 32,
-              .d_model = 4096,
-              .n_head = 32,
-              .n_head_kv = 8,
-              .d_head = 128,
-              .d_ff = 14336,
-              .n_vocab = 128256,
-              .weight_bits = 4.5},
-    .layers = layers,
-};
-
-static void must(int rc, const struct err *e)
-{
-    char text[640];
-    if (rc >= 0)
-        return;
-    fprintf(stderr, "%s\n", err_text(e, text, sizeof text));
-    exit(1);
-}
-
-static double cpu_time(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 // The tasks of one token, ready to be submitted. With `split`, three quarters of the rows of every
 // matmul but `down` are the GPU's and the rest the NPU's.
@@ -55,8 +25,8 @@ static int build(struct machine *m, bool split, struct entry *out)
     struct graph *g = &graphs[split];
     struct err e = {0};
     int n = 0;
-    graph_build(&model, 1, PAST, g);
-    for (int l = 0; l < model.shape.n_layer; l++)
+    graph_build(bench_llama3_8b(), 1, PAST, g);
+    for (int l = 0; l < bench_llama3_8b()->shape.n_layer; l++)
         for (int o = g->block_begin; o < g->block_end; o++) {
             struct task t;
             graph_task(g, o, l, &t);
@@ -70,7 +40,7 @@ static int build(struct machine *m, bool split, struct entry *out)
                 t.m0 = t.op->m / 4 * 3 / 32 * 32;
                 t.n_pad = 1;
                 struct static_graph s = {t.op, t.m0, t.m1, 1, ORDER_WEIGHT_STREAMED};
-                must(npu->ops->prepare(npu, &s, &t.graph, &e), &e);
+                bench_must(npu->ops->prepare(npu, &s, &t.graph, &e), &e);
                 out[n] = (struct entry){t, 2, false};
             }
             n++;
@@ -89,7 +59,7 @@ static void bench(struct machine *m, const char *name, bool split, struct entry 
     struct err e = {0};
     m->ops->reset(m);
     int n = build(m, split, entry);
-    double begin = cpu_time();
+    double begin = bench_cpu_time();
     for (int i = 0; i < TOKENS; i++) {
         uint64_t seq[MACHINE_MAX_DEVICES] = {0};
         for (int j = 0; j < n; j++) {
@@ -97,12 +67,12 @@ static void bench(struct machine *m, const char *name, bool split, struct entry 
             if (entry[j].join)
                 for (int k = 1; k <= 2; k++)
                     until(m, k, seq[k]);
-            must(d->ops->submit(d, &entry[j].task, &seq[entry[j].device], &e), &e);
+            bench_must(d->ops->submit(d, &entry[j].task, &seq[entry[j].device], &e), &e);
         }
         for (int k = 0; k < m->n_devices; k++)
             until(m, k, seq[k]);
     }
-    double took = cpu_time() - begin;
+    double took = bench_cpu_time() - begin;
     printf("%-10s %4d tasks/token  %6.1f us/token  %5.1f ns/task  %5.2f M events/s  "
            "simulated %.2f token/s  digest %016" PRIx64 "\n",
            name, n, took / TOKENS * 1e6, took / TOKENS / n * 1e9,
@@ -116,8 +86,8 @@ int main(int argc, char **argv)
     struct machine *m;
     struct err e = {0};
     struct entry *entry = calloc(32 * 32, sizeof *entry);
-    must(conf_open(argc > 1 ? argv[1] : "configs/soc/sd8gen3.cfg", &c, &e), &e);
-    must(machine_soc_open(c, false, &m, &e), &e);
+    bench_must(conf_open(argc > 1 ? argv[1] : "configs/soc/sd8gen3.cfg", &c, &e), &e);
+    bench_must(machine_soc_open(c, false, &m, &e), &e);
     conf_close(c);
     bench(m, "gpu", false, entry);
     if (m->n_devices > 2)

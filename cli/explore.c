@@ -217,7 +217,9 @@ int cmd_explore(int argc, char **argv)
     else
         cli_ranking_print(stdout, &x, &r, o.top, o.x.out);
     int rc = x.c.interrupted ? EXIT_INTERRUPT : EXIT_OK;
-    if (rc == EXIT_OK && x.c.count && !r.n_ok)
+    if (rc == EXIT_OK && x.c.count && !r.n_ok && r.n_violating)
+        rc = cli_error(EXIT_DEVICE, "no point of %s keeps its constraints", x.space->path);
+    else if (rc == EXIT_OK && x.c.count && !r.n_ok)
         rc =
             cli_error(EXIT_DEVICE, "no point of %s can run on %s", x.space->path, x.space->machine);
     ranking_fini(&r);

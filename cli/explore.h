@@ -31,14 +31,14 @@ struct cli_campaign_options {
 struct cli_campaign {
     struct space *space;
     struct cli_factory factory;
-    struct model *model;
+    struct cli_factory others[METRICS_MAX_MACHINES - 1], hardware; // machines[1..]; the host
+    const struct machine_factory *factories[METRICS_MAX_MACHINES]; // of the space, in its order
+    struct model *model, *hardware_model;                          // the latter with weights
     int32_t *prompt;
     struct arena arena;
     struct campaign c;
-    // What is ranked: rows of the last level; those that miss a constraint count as infeasible.
-    struct campaign_row *row;
+    struct campaign_row *row; // [n_rows] of the last level: what is ranked
     int n_rows;
-    int64_t missed; // of these, a constraint
 };
 
 // Explores with progress on a terminal; Ctrl-C stops it cleanly (c.interrupted).

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/arena.h"
+#include "base/csv.h"
 #include "base/digest.h"
 
 struct point {
@@ -206,8 +206,8 @@ uint64_t cost_digest(const struct cost_table *t)
 }
 
 static const char HEADER[] = "kind,device,order,k,n,x,ps";
-static const char *const OVER[] = {"join",          "submit", "together",
-                                   "together_many", "split",  "copy_bandwidth"};
+static const char *const OVER[] = {"join",  "submit",         "together", "together_many",
+                                   "split", "copy_bandwidth", "ahead"};
 _Static_assert(sizeof(struct cost_overheads) ==
                    sizeof OVER / sizeof OVER[0] * MACHINE_MAX_DEVICES * sizeof(double),
                "one name per row of overheads");
@@ -308,25 +308,20 @@ static const char *read_row(struct cost_table *t, const char *row, bool *seen)
 
 int cost_read(struct cost_table *t, const char *path, struct err *e)
 {
-    char row[256];
+    struct err own = {0}; // callers may not want to know
+    struct csv c;
     bool seen[sizeof t->over / sizeof(double)] = {false};
-    int line = 0, rc = 0;
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
-    while (rc == 0 && fgets(row, sizeof row, f)) {
-        row[strcspn(row, "\r\n")] = 0;
-        const char *wrong = ++line > 1 ? read_row(t, row, seen) : NULL;
-        if (line == 1 && strcmp(row, HEADER))
-            rc = err_at(e, ERR_FORMAT, path, line, NULL, "expected the header %s", HEADER);
+    int rc = csv_open(&c, path, e ? e : &own);
+    while (rc == 0 && (rc = csv_line(&c)) > 0) {
+        const char *wrong = c.line > 1 ? read_row(t, c.text, seen) : NULL;
+        rc = 0;
+        if (c.line == 1 && strcmp(c.text, HEADER))
+            rc = csv_fail(&c, NULL, "expected the header %s", HEADER);
         else if (wrong)
-            rc = err_at(e, ERR_FORMAT, path, line, NULL, "%s: expected %s, found \"%.80s\"", wrong,
-                        HEADER, row);
+            rc = csv_fail(&c, NULL, "%s: expected %s, found \"%.80s\"", wrong, HEADER, c.text);
     }
-    if (rc == 0 && ferror(f))
-        rc = err_at(e, ERR_IO, path, line, NULL, "%s", strerror(errno));
-    else if (rc == 0 && line == 0)
-        rc = err_at(e, ERR_FORMAT, path, 0, NULL, "empty file");
-    fclose(f);
+    if (rc == 0 && c.line == 0)
+        rc = csv_fail(&c, NULL, "empty file");
+    csv_close(&c);
     return rc;
 }

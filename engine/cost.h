@@ -42,6 +42,9 @@ struct cost_overheads {
     // queues that never run dry save over two hand-overs. Negative: not measured.
     double split[MACHINE_MAX_DEVICES];
     double copy_bandwidth[MACHINE_MAX_DEVICES]; // bytes/s of map(); 0: coherent, free
+    // 1: the scheme in force joins per shard, so that a task whose inputs are on its own queue is
+    // submitted without waiting (sync_ops.per_shard); 0: joins come before the whole operator.
+    double ahead[MACHINE_MAX_DEVICES];
 };
 struct cost_overheads *cost_overheads(struct cost_table *t);
 const struct cost_overheads *cost_get_overheads(const struct cost_table *t);

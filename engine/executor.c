@@ -21,8 +21,10 @@ struct executor {
     struct buffer *kcache, *vcache; // [n_layer]
     const struct sync_ops *sync;
     const void *sync_options;
+    uint32_t sync_number;                 // of scheme and options (struct machine_replay), 0: none
     struct coherence *coherence;          // NULL when all devices are coherent
     uint64_t joined[MACHINE_MAX_DEVICES]; // tickets known to be complete
+    uint64_t last[MACHINE_MAX_DEVICES];   // latest tickets
     int64_t due[MACHINE_MAX_DEVICES];     // when the queue is expected to be empty
     struct executor_stats stats;
     int64_t memory;
@@ -32,7 +34,16 @@ struct step {
     struct schedule schedule;
     uint64_t *seq; // ticket of each entry
     int64_t *due;  // when each entry is expected to complete
+    struct work *work;
     int n0, n1;
+    // Layers that pass alike, and passes (struct machine_replay).
+    bool periodic;
+    int old[MACHINE_MAX_DEVICES];   // latest entry before the layer before that layers wait for
+    int tasks[MACHINE_MAX_DEVICES]; // of one layer
+    int announced;                  // layers, in this run
+    struct executor_stats *begun;   // statistics at the start of each announced layer
+    int64_t *state;                 // for announce
+    uint32_t number;                // of what is done in a pass; 0: none
 };
 
 struct program {
@@ -101,6 +112,16 @@ void executor_destroy(struct executor *x)
     free(x);
 }
 
+// Options are compared by their bytes, so there must be no pointer among them.
+static uint32_t number_sync(const struct executor *x)
+{
+    const struct machine_replay *replay = x->machine->ops->replay;
+    for (size_t i = 0; i < x->sync->n_rows; i++)
+        if (x->sync->rows[i].type == CONF_STRING)
+            return 0;
+    return replay ? replay->number(x->machine, x->sync_options, x->sync->options_size) : 0;
+}
+
 int executor_set_sync(struct executor *x, const struct sync_ops *sync, const void *options,
                       struct err *e)
 {
@@ -108,6 +129,7 @@ int executor_set_sync(struct executor *x, const struct sync_ops *sync, const voi
         return e->code;
     x->sync = sync;
     x->sync_options = options;
+    x->sync_number = number_sync(x);
     return 0;
 }
 
@@ -141,6 +163,12 @@ static double expected(const struct cost_table *c, const struct schedule_entry *
     return ps > 0 ? ps : 0;
 }
 
+// An entry that is a copy of the one a layer before it, but for weights and caches.
+static bool repeats(const struct schedule *c, int i)
+{
+    return i >= c->block + 2 * c->layer && i < c->block + c->n_layers * c->layer;
+}
+
 static int prepare(struct executor *x, struct program *p, struct err *e)
 {
     for (int i = 0; i < p->n_steps; i++)
@@ -149,10 +177,87 @@ static int prepare(struct executor *x, struct program *p, struct err *e)
             struct device *d = x->machine->device[s->device];
             struct static_graph g = {s->task.op, s->task.m0, s->task.m1, s->task.n_pad,
                                      s->task.order};
-            if (s->task.n_pad && d->ops->prepare(d, &g, &s->task.graph, e) < 0)
+            if (repeats(&p->step[i].schedule, j))
+                s->task.graph = s[-p->step[i].schedule.layer].task.graph;
+            else if (s->task.n_pad && d->ops->prepare(d, &g, &s->task.graph, e) < 0)
                 return e->code;
         }
     return 0;
+}
+
+// What announce needs to know of a step.
+static void find_period(const struct executor *x, struct program *p, struct step *s)
+{
+    const struct schedule *c = &s->schedule;
+    s->periodic = !x->coherence && x->machine->ops->replay;
+    if (!s->periodic)
+        return;
+    s->begun = ARENA_NEWS(&p->arena, (size_t)c->n_layers, struct executor_stats);
+    s->state = ARENA_NEWS(&p->arena, (size_t)(2 * MACHINE_MAX_DEVICES + c->layer), int64_t);
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+        s->old[d] = -1;
+    for (int i = c->block; i < c->block + c->layer; i++)
+        s->tasks[c->entry[i].device]++;
+    for (int i = c->block + c->layer; i < c->n && i < c->block + 2 * c->layer; i++)
+        for (int d = 0; d < MACHINE_MAX_DEVICES; d++) {
+            int join = c->entry[i].join[d];
+            s->old[d] = join < c->block && join > s->old[d] ? join : s->old[d];
+        }
+}
+
+// What an entry does, and what it costs on any machine: all that the executor and a model of a
+// device can see of it, joins as distances.
+struct description {
+    int device, first_of_op, kind, m, k, m0, m1, n0, n1, out_n0, n_pad, order, graph;
+    int spare; // no padding: descriptions are compared by their bytes
+    int join[MACHINE_MAX_DEVICES];
+    double expect_ps;
+};
+
+static void describe(const struct schedule *c, int i, struct description *out)
+{
+    const struct schedule_entry *n = &c->entry[i];
+    const struct task *t = &n->task;
+    *out = (struct description){
+        .device = n->device,
+        .first_of_op = n->first_of_op,
+        .kind = (int)t->op->kind,
+        .m = t->op->m,
+        .k = t->op->k,
+        .m0 = t->m0,
+        .m1 = t->m1,
+        .n0 = t->n0,
+        .n1 = t->n1,
+        .out_n0 = t->out_n0,
+        .n_pad = t->n_pad,
+        .order = (int)t->order,
+        .graph = t->graph >= 0, // a handle is a name for what is said above
+        .expect_ps = n->expect_ps,
+    };
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+        out->join[d] = n->join[d] < 0 ? 0 : i - n->join[d];
+}
+
+// Gives a step its number: from the model's shape and its entries, of which the layers from the
+// third on repeat the second.
+static void number_step(struct executor *x, struct step *s)
+{
+    const struct schedule *c = &s->schedule;
+    const struct model_shape *m = &x->model->shape;
+    int n = 0;
+    s->number = 0;
+    if (!s->periodic)
+        return;
+    struct description *d = calloc((size_t)c->n + 1, sizeof *d);
+    if (!d)
+        abort();
+    d[n++] = (struct description){m->n_layer, m->n_head, m->n_head_kv, m->d_head,
+                                  m->d_model, m->d_ff,   m->n_vocab,   .expect_ps = m->weight_bits};
+    for (int i = 0; i < c->n; i++)
+        if (!repeats(c, i))
+            describe(c, i, &d[n++]);
+    s->number = x->machine->ops->replay->number(x->machine, d, (size_t)n * sizeof *d);
+    free(d);
 }
 
 int executor_compile(struct executor *x, const struct plan *p, const struct graph *g,
@@ -182,10 +287,13 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
         schedule_build(p, i, sub, &r->arena, &s->schedule);
         s->seq = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, uint64_t);
         s->due = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, int64_t);
+        s->work = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, struct work);
+        find_period(x, r, s);
         for (int j = 0; j < s->schedule.n; j++) {
             struct schedule_entry *n = &s->schedule.entry[j];
             bind(x, &n->task);
-            n->expect_ps = expected(cost, n);
+            n->expect_ps =
+                repeats(&s->schedule, j) ? n[-s->schedule.layer].expect_ps : expected(cost, n);
             if (device_load(x->machine->device[n->device], &n->task, e) < 0)
                 goto fail;
         }
@@ -193,6 +301,8 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
     r->prepare_pending = p->prepare_online;
     if (!r->prepare_pending && prepare(x, r, e) < 0)
         goto fail;
+    for (int i = 0; i < r->n_steps && !r->prepare_pending; i++)
+        number_step(x, &r->step[i]);
     *out = r;
     return 0;
 fail:
@@ -253,12 +363,14 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
         return e->code;
     if (d->ops->submit(d, &n->task, &s->seq[i], e) < 0)
         return e->code;
+    x->last[n->device] = s->seq[i];
     if (x->coherence)
         coherence_after(x->coherence, &n->task, n->device);
     int64_t now = x->machine->ops->now(x->machine);
     int64_t from = x->due[n->device] > now ? x->due[n->device] : now;
     s->due[i] = x->due[n->device] = from + (int64_t)n->expect_ps;
-    struct work w = task_work(&n->task, d->caps.act_bytes);
+    struct work w = s->work[i] = repeats(&s->schedule, i) ? s->work[i - s->schedule.layer]
+                                                          : task_work(&n->task, d->caps.act_bytes);
     struct work *sum = &x->stats.work[n->device];
     sum->flops += w.flops;
     sum->weight_bytes += w.weight_bytes;
@@ -268,8 +380,88 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
     return 0;
 }
 
-static int run_step(struct executor *x, struct step *s, const int32_t *tokens, int n_past,
-                    struct err *e)
+static void add_work(struct work *sum, const struct work *a, const struct work *b, int times)
+{
+    sum->flops += times * (b->flops - a->flops);
+    sum->weight_bytes += times * (b->weight_bytes - a->weight_bytes);
+    sum->read_bytes += times * (b->read_bytes - a->read_bytes);
+    sum->write_bytes += times * (b->write_bytes - a->write_bytes);
+}
+
+// sum + times * (b - a)
+static void add_stats(struct executor_stats *sum, const struct executor_stats *a,
+                      const struct executor_stats *b, int times)
+{
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+        add_work(&sum->work[d], &a->work[d], &b->work[d], times);
+    sum->submissions += (uint64_t)times * (b->submissions - a->submissions);
+    sum->joins += (uint64_t)times * (b->joins - a->joins);
+}
+
+// --- equal layers
+
+// What the executor goes by in a layer, apart from the schedule: which tickets are still to be
+// joined, when queues are expected to be empty, when the tasks of the layer before were expected
+// to complete if they are still to be joined. Relative to now and to the latest tickets.
+static size_t relative_state(const struct executor *x, const struct step *s, int first)
+{
+    int64_t now = x->machine->ops->now(x->machine), *out = s->state;
+    size_t n = 0;
+    for (int d = 0; d < x->desc.n_devices; d++) {
+        out[n++] = (int64_t)(x->last[d] - x->joined[d]);
+        out[n++] = x->due[d] > now ? x->due[d] - now : 0;
+    }
+    for (int i = first - s->schedule.layer; i < first; i++)
+        out[n++] = s->seq[i] > x->joined[s->schedule.entry[i].device] ? s->due[i] - now : 0;
+    return n * sizeof *out;
+}
+
+// Layers from entry `first` on have passed as those `period` layers before them, over `ps`.
+static void catch_up(struct executor *x, struct step *s, int first, int layers, int period,
+                     int64_t ps)
+{
+    const struct schedule *c = &s->schedule;
+    const struct executor_stats now = x->stats;
+    int times = layers / period;
+    for (int i = first; i < first + layers * c->layer; i++) {
+        int before = i - period * c->layer;
+        s->seq[i] = s->seq[before] + (uint64_t)(period * s->tasks[c->entry[i].device]);
+        s->due[i] = s->due[before] + ps / times;
+        s->work[i] = s->work[before];
+    }
+    for (int d = 0; d < x->desc.n_devices; d++) {
+        int64_t tasks = (int64_t)layers * s->tasks[d];
+        x->last[d] += (uint64_t)tasks;
+        x->joined[d] += (uint64_t)tasks;
+        x->due[d] += tasks ? ps : 0;
+    }
+    add_stats(&x->stats, &s->begun[s->announced - 1 - period], &now, times);
+}
+
+// The layers of a step differ in their weights and caches only. So at the start of each the machine
+// is told what the executor will go by; it may carry out layers at once (struct machine_replay).
+// Returns the number of entries that are done.
+static int announce(struct executor *x, struct step *s, int i)
+{
+    const struct schedule *c = &s->schedule;
+    int layer = (i - c->block) / c->layer, period = 0;
+    if (layer < 1 || layer >= c->n_layers || (i - c->block) % c->layer)
+        return 0;
+    for (int d = 0; d < x->desc.n_devices; d++)
+        if (s->old[d] >= 0 && s->seq[s->old[d]] > x->joined[d])
+            return 0;
+    s->begun[s->announced] = x->stats;
+    size_t size = relative_state(x, s, i);
+    int64_t begin = x->machine->ops->now(x->machine);
+    int done = x->machine->ops->replay->section(x->machine, s->announced++, c->n_layers - layer,
+                                                s->state, size, &period);
+    if (done)
+        catch_up(x, s, i, done, period, x->machine->ops->now(x->machine) - begin);
+    return done * c->layer;
+}
+
+static int make_step(struct executor *x, struct step *s, const int32_t *tokens, int n_past,
+                     struct err *e)
 {
     int n = s->n1 - s->n0, need[MACHINE_MAX_DEVICES];
     if (tokens && x->pool[BUF_TOKENS].host) {
@@ -277,7 +469,10 @@ static int run_step(struct executor *x, struct step *s, const int32_t *tokens, i
         memcpy(dst, tokens, (size_t)n * sizeof *dst);
         coherence_host_wrote(x->coherence, &x->pool[BUF_TOKENS], 0, n);
     }
+    s->announced = 0;
     for (int i = 0; i < s->schedule.n; i++) {
+        if (s->periodic && (i += announce(x, s, i)) == s->schedule.n)
+            break;
         const struct schedule_entry *entry = &s->schedule.entry[i];
         if (x->sync->per_shard) {
             if (join(x, s, entry->join, e) < 0)
@@ -294,6 +489,77 @@ static int run_step(struct executor *x, struct step *s, const int32_t *tokens, i
     return join(x, s, s->schedule.last, e);
 }
 
+// --- equal passes
+
+// What a pass follows from besides the machine.
+struct pass {
+    const struct sync_ops *sync;
+    uint32_t sync_number, step_number;
+    int64_t n_past;
+    int64_t unjoined[MACHINE_MAX_DEVICES], due[MACHINE_MAX_DEVICES];
+};
+
+// What is left of it.
+struct passed {
+    uint64_t tasks[MACHINE_MAX_DEVICES];
+    int64_t unjoined[MACHINE_MAX_DEVICES], due[MACHINE_MAX_DEVICES];
+    struct executor_stats sum;
+};
+
+static void relative(const struct executor *x, int64_t *unjoined, int64_t *due)
+{
+    int64_t now = x->machine->ops->now(x->machine);
+    for (int d = 0; d < x->desc.n_devices; d++) {
+        unjoined[d] = (int64_t)(x->last[d] - x->joined[d]);
+        due[d] = x->due[d] > now ? x->due[d] - now : 0;
+    }
+}
+
+static void take_over(struct executor *x, const struct passed *p)
+{
+    static const struct executor_stats none;
+    int64_t now = x->machine->ops->now(x->machine);
+    for (int d = 0; d < x->desc.n_devices; d++) {
+        x->last[d] += p->tasks[d];
+        x->joined[d] = x->last[d] - (uint64_t)p->unjoined[d];
+        x->due[d] = now + p->due[d];
+    }
+    add_stats(&x->stats, &none, &p->sum, 1);
+}
+
+// A pass whose like the machine has made before need not be made.
+static int run_step(struct executor *x, struct step *s, const int32_t *tokens, int n_past,
+                    struct err *e)
+{
+    const struct machine_replay *replay = x->machine->ops->replay;
+    if (!s->number || !x->sync_number)
+        return make_step(x, s, tokens, n_past, e);
+    struct pass key;
+    struct passed p;
+    memset(&key, 0, sizeof key);
+    key.sync = x->sync;
+    key.sync_number = x->sync_number;
+    key.step_number = s->number;
+    key.n_past = n_past;
+    relative(x, key.unjoined, key.due);
+    if (replay->recall(x->machine, &key, sizeof key, &p, sizeof p)) {
+        take_over(x, &p);
+        return 0;
+    }
+    const struct executor_stats before = x->stats;
+    memset(&p, 0, sizeof p);
+    for (int d = 0; d < x->desc.n_devices; d++)
+        p.tasks[d] = x->last[d];
+    if (make_step(x, s, tokens, n_past, e) < 0)
+        return e->code;
+    for (int d = 0; d < x->desc.n_devices; d++)
+        p.tasks[d] = x->last[d] - p.tasks[d];
+    relative(x, p.unjoined, p.due);
+    add_stats(&p.sum, &before, &x->stats, 1);
+    replay->learn(x->machine, &p, sizeof p);
+    return 0;
+}
+
 int executor_run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
                  struct err *e)
 {
@@ -306,6 +572,8 @@ int executor_run(struct executor *x, struct program *p, const int32_t *tokens, i
         if (prepare(x, p, e) < 0)
             return e->code;
         p->prepare_pending = false;
+        for (int i = 0; i < p->n_steps; i++)
+            number_step(x, &p->step[i]);
     }
     for (int i = 0; i < p->n_steps; i++) {
         struct step *s = &p->step[i];
@@ -324,6 +592,7 @@ void executor_clear(struct executor *x)
 {
     x->stats = (struct executor_stats){0};
     memset(x->joined, 0, sizeof x->joined);
+    memset(x->last, 0, sizeof x->last);
     memset(x->due, 0, sizeof x->due);
 }
 

@@ -32,6 +32,31 @@ struct frames {
 // Classes of CPU cores that the control plane (the executor's thread) may run on.
 enum core_class { CORE_ANY, CORE_BIG, CORE_MIDDLE, CORE_LITTLE, CORE_CLASSES };
 
+// Work that comes again. A caller whose next steps follow from nothing but what it tells here and
+// from how the machine answers may say so. A machine that knows its own state completely can then
+// tell that all has been like this before, and get at once to where it led. What happens is the
+// same, bit for bit; hardware has no such thing.
+struct machine_replay {
+    // The next of a series of equal sections of work (the layers of a step) begins; index 0 begins
+    // a series, and `left` sections are to come, this one included. `state`: what the caller will
+    // go by, in terms relative to now and to its last tickets. Returns how many sections the
+    // machine has carried out just now, a multiple of *period: each as the one *period before it.
+    // The caller goes on behind them.
+    int (*section)(struct machine *m, int index, int left, const void *state, size_t size,
+                   int *period);
+    // A number for a description, the same whenever the machine is told the same bytes: short for
+    // what is long and comes often in `state`. 0: not now, leave it out and recall nothing.
+    uint32_t (*number)(struct machine *m, const void *bytes, size_t size);
+    // A pass begins: what the caller will do follows from `state` (relative, as above; with all
+    // that distinguishes this pass from others) and from the machine, and the machine is ready for
+    // it (its static graphs are prepared). true: the machine has been here before and is now where
+    // it was when that pass ended; `result` is what `learn` was given then. false: the caller makes
+    // the pass and calls `learn`, or does not if the pass fails.
+    bool (*recall)(struct machine *m, const void *state, size_t size, void *result,
+                   size_t n_result);
+    void (*learn)(struct machine *m, const void *result, size_t n_result);
+};
+
 struct machine_ops {
     const char *name; // "host", "soc"
     const char *doc;
@@ -49,6 +74,7 @@ struct machine_ops {
     void (*energy)(struct machine *m, struct energy *out); // since the reset
     void (*frames)(struct machine *m, struct frames *out); // since the reset
     uint64_t (*digest)(struct machine *m); // of the event trace since the reset; 0 on hardware
+    const struct machine_replay *replay;   // NULL: every section is carried out
     // Empties queues, clears statistics, restarts a virtual clock at 0.
     void (*reset)(struct machine *m);
     void (*close)(struct machine *m);
@@ -59,6 +85,9 @@ struct machine {
     const char *name; // "host", "soc:sd8gen3"
     bool repeatable;  // a virtual clock: equal runs take equal times, one measurement is enough
     bool values;      // devices compute numbers
+    // Simulated in more detail than policies know of: slow, and profiled on a twin of less detail
+    // (docs/adr/0005).
+    bool detailed;
     // Whoever measures sets it: from the next reset on nobody else uses the machine and it stays
     // cool. Real hardware cannot be told; there its owner has to see to it.
     bool quiet;

@@ -631,6 +631,7 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
         struct task task;
         bool able = false;
         double alone;
+        o->ahead[d] = sync->per_shard;
         bool adds = device_can(c, OP_ADD);
         graph_task(&g, graph_find(&g, adds ? "add_attn" : "down")->index, 0, &task);
         task.n_pad = !adds && c->static_graphs ? device_size_for(c, 1) : 0;

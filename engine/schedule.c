@@ -86,6 +86,36 @@ static void add_instance(const struct plan_op *po, const struct graph *g, int op
     }
 }
 
+// What a layer waits for lies in itself, in the one before, or in front of all layers: every buffer
+// that a layer touches the next one touches too. So from the third layer on (the second is the
+// first with a layer before it) entries are copies with their joins moved.
+static void copy_layer(struct schedule *s)
+{
+    int first = s->n, reach = first - 2 * s->layer; // of the layer that is copied
+    for (int i = first; i < first + s->layer; i++) {
+        struct schedule_entry *e = &s->entry[s->n++];
+        *e = s->entry[i - s->layer];
+        for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+            e->join[d] += e->join[d] >= reach ? s->layer : 0;
+        if (e->task.n_parts)
+            graph_weights(e->task.layer + 1, &e->task);
+        else
+            e->task.layer++;
+    }
+}
+
+// Moves what was remembered of the second layer on to the last one.
+static void move_history(struct history *h, struct schedule *s, int second, int by)
+{
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++) {
+        for (int b = 0; b < BUF_COUNT; b++) {
+            h->read[b][d] += h->read[b][d] >= second ? by : 0;
+            h->write[b][d] += h->write[b][d] >= second ? by : 0;
+        }
+        s->last[d] += s->last[d] >= second ? by : 0;
+    }
+}
+
 void schedule_build(const struct plan *p, int step, const struct graph *g, struct arena *a,
                     struct schedule *out)
 {
@@ -96,14 +126,21 @@ void schedule_build(const struct plan *p, int step, const struct graph *g, struc
     memset(&h, 0xff, sizeof h); // all -1
     for (int o = 0; o < g->n_ops; o++)
         n += ps->op[o].n_shards * (o >= g->block_begin && o < g->block_end ? layers : 1);
-    *s = (struct schedule){.entry = ARENA_NEWS(a, (size_t)n, struct schedule_entry)};
+    *s = (struct schedule){.entry = ARENA_NEWS(a, (size_t)n, struct schedule_entry),
+                           .n_layers = layers};
     for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
         s->last[d] = -1;
     for (int o = 0; o < g->block_begin; o++)
         add_instance(&ps->op[o], g, o, -1, &h, s);
-    for (int l = 0; l < layers; l++)
+    s->block = s->n;
+    for (int l = 0; l < layers && l < 2; l++)
         for (int o = g->block_begin; o < g->block_end; o++)
             add_instance(&ps->op[o], g, o, l, &h, s);
+    s->layer = (s->n - s->block) / (layers < 2 ? 1 : 2);
+    for (int l = 2; l < layers; l++)
+        copy_layer(s);
+    if (layers > 2)
+        move_history(&h, s, s->block + s->layer, (layers - 2) * s->layer);
     for (int o = g->block_end; o < g->n_ops; o++)
         add_instance(&ps->op[o], g, o, -1, &h, s);
     assert(s->n == n);

@@ -67,23 +67,6 @@ static struct slot *slot(const struct loop *l, int64_t i)
 
 // --- a point by its key
 
-// How far the metrics miss the space's constraints: each by its share of the limit, added up.
-static double violation(const struct space *s, const struct metrics *m)
-{
-    double sum = 0;
-    for (int i = 0; i < s->n_constraints && m->status == METRICS_OK; i++) {
-        const struct space_constraint *c = &s->constraint[i];
-        double v = m->value[c->metric], over = c->at_least ? c->limit - v : v - c->limit;
-        sum += isnan(v) ? 1 : over > 0 ? over / fmax(fabs(c->limit), 1e-300) : 0;
-    }
-    return sum;
-}
-
-static const char *level_name(const struct space *s, const struct search_point *p)
-{
-    return p->level < s->n_levels && s->level[p->level] ? s->level[p->level] : "";
-}
-
 // Fills the row of an asked point, without metrics.
 static void identify(struct loop *l, struct slot *s)
 {
@@ -94,13 +77,13 @@ static void identify(struct loop *l, struct slot *s)
                                  .policy = g.policy,
                                  .sync = g.sync,
                                  .soc = g.soc,
-                                 .level = level_name(space, &s->p),
+                                 .level = g.level,
                                  .label = g.label};
     if (l->q->identity) {
         s->r.key = identity_key(l->q->identity, &s->p, &g, &s->r.config);
     } else {
         s->r.config = space_config_digest(space, &g);
-        s->r.key = digest_str(s->r.config, s->r.level);
+        s->r.key = s->r.config;
     }
 }
 
@@ -126,7 +109,7 @@ static int recall(struct loop *l, struct slot *s, struct err *e)
         return rc < 0 ? rc : 0;
     s->done = s->cached = true;
     s->r.m = old.m;
-    s->r.m.violation = violation(l->q->space, &old.m);
+    s->r.m.violation = space_violation(l->q->space, &old.m);
     return 0;
 }
 
@@ -139,6 +122,7 @@ static int fill(struct loop *l, struct err *e)
     while (!stopping(l) && !c->reason && l->asked - l->told < l->window) {
         c->reason = stop_check(l->stop, l->asked, now() - l->begin);
         struct slot *s = slot(l, l->asked);
+        s->p = (struct search_point){.level = 0};
         if (c->reason || !l->q->search->ask(l->search, &s->p))
             break;
         s->done = s->cached = false;
@@ -290,7 +274,7 @@ static int answer(struct loop *l, int64_t id, const struct metrics *m, struct er
 {
     struct slot *s = slot(l, id);
     s->r.m = *m;
-    s->r.m.violation = violation(l->q->space, m);
+    s->r.m.violation = space_violation(l->q->space, m);
     s->done = true;
     for (int64_t i = id + 1; i < l->asked; i++)
         if (slot(l, i)->twin == id) {

@@ -5,16 +5,12 @@
 // not even to be thrown away.
 #include "explore/fit_rows.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include "base/csv.h"
 #include "base/num.h"
 #include "base/units.h"
 #include "explore/fit.h"
-
-enum { MAX_COLUMNS = 64 };
 
 enum column { ID, UNIT, VALUE, SPLIT, NEEDED, SOC = NEEDED, TOLERANCE, COLUMNS };
 static const char *const names[COLUMNS] = {
@@ -23,56 +19,15 @@ static const char *const names[COLUMNS] = {
 };
 
 struct reader {
-    const char *path;
-    FILE *f;
-    char *text; // one line
-    size_t size;
-    int line;
+    struct csv csv;
     int at[COLUMNS]; // -1: absent
     int n_columns;
-    struct err *e;
 };
 
 static int fail(const struct reader *r, const char *key, const char *what, const char *found)
 {
-    return err_at(r->e, ERR_FORMAT, r->path, r->line, key, "%s%s%.60s%s", what,
-                  found ? ", found \"" : "", found ? found : "", found ? "\"" : "");
-}
-
-// One record, split in place: the number of fields, 0 at the end of the file, negative on error.
-static int record(struct reader *r, char **field)
-{
-    ssize_t n = getline(&r->text, &r->size, r->f);
-    int count = 0;
-    if (n < 0)
-        return ferror(r->f) ? err_at(r->e, ERR_IO, r->path, 0, NULL, "%s", strerror(errno)) : 0;
-    r->line++;
-    if (strlen(r->text) != (size_t)n)
-        return fail(r, NULL, "contains a zero byte: not a text file", NULL);
-    for (char *p = r->text;; p++) {
-        char *to = p;
-        if (count == MAX_COLUMNS)
-            return fail(r, NULL, "too many columns", NULL);
-        field[count++] = p;
-        if (*p == '"') {
-            for (p++; *p && (*p != '"' || p[1] == '"'); p++) {
-                p += *p == '"';
-                *to++ = *p;
-            }
-            if (*p != '"')
-                return fail(r, NULL, "a quoted field does not end on its line", NULL);
-            p++;
-            if (*p && !strchr(",\r\n", *p))
-                return fail(r, NULL, "text behind the quotes of a field", p);
-        } else {
-            p += strcspn(p, ",\r\n");
-            to = p;
-        }
-        bool more = *p == ',';
-        *to = 0;
-        if (!more)
-            return count;
-    }
+    return csv_fail(&r->csv, key, "%s%s%.60s%s", what, found ? ", found \"" : "",
+                    found ? found : "", found ? "\"" : "");
 }
 
 static bool blank(int n, char **field)
@@ -93,19 +48,19 @@ static int find(int n, char **field, const char *name)
 static int missing(const struct reader *r, int n, char **field, const char *name)
 {
     const char *near = err_nearest(name, (const char *const *)field, (size_t)n);
-    return err_at(r->e, ERR_FORMAT, r->path, r->line, name,
-                  "no such column%s%.40s%s; expected a table with id, unit, value, split",
-                  near ? " (\"" : "", near ? near : "", near ? "\" is there)" : "");
+    return csv_fail(&r->csv, name,
+                    "no such column%s%.40s%s; expected a table with id, unit, value, split",
+                    near ? " (\"" : "", near ? near : "", near ? "\" is there)" : "");
 }
 
 static int header(struct reader *r)
 {
-    char *field[MAX_COLUMNS];
-    r->n_columns = record(r, field);
+    char *field[CSV_MAX_FIELDS];
+    r->n_columns = csv_record(&r->csv, field);
     if (r->n_columns < 0)
         return r->n_columns;
     if (r->n_columns == 0 || blank(r->n_columns, field))
-        return err_at(r->e, ERR_FORMAT, r->path, 1, NULL, "expected the names of columns");
+        return err_at(r->csv.e, ERR_FORMAT, r->csv.path, 1, NULL, "expected the names of columns");
     for (int c = 0; c < COLUMNS; c++) {
         r->at[c] = find(r->n_columns, field, names[c]);
         if (c < NEEDED && r->at[c] < 0)
@@ -117,35 +72,22 @@ static int header(struct reader *r)
     return 0;
 }
 
-static int open_reader(const char *path, struct reader *r, struct err *e)
-{
-    *r = (struct reader){.path = path, .e = e, .f = fopen(path, "r")};
-    return r->f ? 0 : err_at(e, ERR_IO, path, 0, NULL, "%s", strerror(errno));
-}
-
-static void close_reader(struct reader *r)
-{
-    if (r->f)
-        fclose(r->f);
-    free(r->text);
-}
-
 int fit_input_kind(const char *path, enum fit_input *out, struct err *e)
 {
     struct err local = {0};
     struct reader r;
-    char *field[MAX_COLUMNS];
-    int rc = open_reader(path, &r, e ? e : &local);
-    int n = rc == 0 ? record(&r, field) : 0;
+    char *field[CSV_MAX_FIELDS];
+    int rc = csv_open(&r.csv, path, e ? e : &local);
+    int n = rc == 0 ? csv_record(&r.csv, field) : 0;
     if (n < 0)
         rc = n;
     bool rows = n > 0 && find(n, field, names[ID]) >= 0 && find(n, field, names[VALUE]) >= 0;
     bool profile = n > 0 && find(n, field, "section") == 0 && find(n, field, "what") == 1;
     if (rc == 0 && !rows && !profile)
-        rc = err_at(r.e, ERR_FORMAT, path, 1, NULL,
+        rc = err_at(r.csv.e, ERR_FORMAT, path, 1, NULL,
                     "neither a table of rows (columns id, unit, value, split) nor a profile "
                     "(section,what,order,m,k,n,value,unit)");
-    close_reader(&r);
+    csv_close(&r.csv);
     if (rc == 0)
         *out = rows ? FIT_INPUT_ROWS : FIT_INPUT_PROFILE;
     return rc;
@@ -155,7 +97,7 @@ int fit_input_kind(const char *path, enum fit_input *out, struct err *e)
 
 static int other_split(const struct reader *r, const char *id, const char *split)
 {
-    return err_at(r->e, ERR_USAGE, r->path, r->line, id,
+    return err_at(r->csv.e, ERR_USAGE, r->csv.path, r->csv.line, id,
                   "is of split \"%.20s\": only `given` rows may set a parameter. --only-given "
                   "takes those and ignores the others",
                   split);
@@ -187,7 +129,7 @@ static int read_tolerance(const struct reader *r, const char *id, const char *te
 // A given row. The fields are still in the line.
 static int read_given(const struct reader *r, char **field, struct arena *a, struct fit_given *g)
 {
-    *g = (struct fit_given){.line = r->line};
+    *g = (struct fit_given){.line = r->csv.line};
     g->id = arena_strdup(a, field[r->at[ID]]);
     g->unit = arena_strdup(a, field[r->at[UNIT]]);
     g->soc = arena_strdup(a, r->at[SOC] < 0 ? "" : field[r->at[SOC]]);
@@ -203,8 +145,8 @@ static int add(const struct reader *r, const struct fit_given *g, struct fit_giv
 {
     for (int i = 0; i < *n; i++)
         if (!strcmp(all[i].id, g->id))
-            return err_at(r->e, ERR_FORMAT, r->path, r->line, g->id, "is in line %d already",
-                          all[i].line);
+            return err_at(r->csv.e, ERR_FORMAT, r->csv.path, r->csv.line, g->id,
+                          "is in line %d already", all[i].line);
     if (*n == FIT_MAX_ROWS)
         return fail(r, NULL, "too many rows", NULL);
     all[(*n)++] = *g;
@@ -216,12 +158,12 @@ int fit_rows_read(const char *path, bool only_given, struct arena *a, struct fit
 {
     struct err local = {0};
     struct reader r;
-    char *field[MAX_COLUMNS];
-    int count = 0, other = 0, rc = open_reader(path, &r, e ? e : &local);
+    char *field[CSV_MAX_FIELDS];
+    int count = 0, other = 0, rc = csv_open(&r.csv, path, e ? e : &local);
     struct fit_given *all = ARENA_NEWS(a, FIT_MAX_ROWS, struct fit_given);
     if (rc == 0)
         rc = header(&r);
-    while (rc == 0 && (rc = record(&r, field)) > 0) {
+    while (rc == 0 && (rc = csv_record(&r.csv, field)) > 0) {
         int columns = rc;
         rc = 0;
         if (blank(columns, field))
@@ -239,8 +181,8 @@ int fit_rows_read(const char *path, bool only_given, struct arena *a, struct fit
         }
     }
     if (rc == 0 && count == 0)
-        rc = err_at(r.e, ERR_FORMAT, path, 0, NULL, "no row of split `given`");
-    close_reader(&r);
+        rc = err_at(r.csv.e, ERR_FORMAT, path, 0, NULL, "no row of split `given`");
+    csv_close(&r.csv);
     if (rc < 0)
         return rc;
     *out = all;

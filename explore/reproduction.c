@@ -3,80 +3,39 @@
 // header; columns are found by name, and every error points to its line.
 #include "explore/reproduction.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/csv.h"
 
 const char *const split_names[SPLITS] = {"given", "check", "blind"};
 
 // --- CSV
 
-enum { MAX_COLUMNS = 32 };
+enum { MAX_WANTED = 8 };
 
 struct reader {
-    const char *path;
-    FILE *f;
-    struct err *e;
-    char *text; // one record
-    size_t size;
-    int line;
+    struct csv csv;
     int n_columns;
-    int at[MAX_COLUMNS]; // position of each column that is wanted
+    int at[MAX_WANTED]; // position of each column that is wanted
     int n_wanted;
-    const char *const *wanted;
-    char *field[MAX_COLUMNS]; // of the record, in the order of `wanted`
+    char *field[MAX_WANTED]; // of the record, in the order of `wanted`
 };
 
 static int fail(const struct reader *r, const char *key, const char *text, const char *found)
 {
-    return err_at(r->e, ERR_FORMAT, r->path, r->line, key, "%s%s%.60s%s", text, found ? " \"" : "",
-                  found ? found : "", found ? "\"" : "");
-}
-
-// Splits a record in place; a quoted field may hold commas and, doubled, quotes.
-static int fields(struct reader *r, char **out)
-{
-    ssize_t n = getline(&r->text, &r->size, r->f);
-    int count = 0;
-    if (n < 0)
-        return ferror(r->f) ? fail(r, NULL, "cannot read", NULL) : 0;
-    r->line++;
-    if (strlen(r->text) != (size_t)n)
-        return fail(r, NULL, "a zero byte in a text file", NULL);
-    for (char *p = r->text;; p++) {
-        char *to = p;
-        if (count == MAX_COLUMNS)
-            return fail(r, NULL, "more than 32 columns", NULL);
-        out[count++] = p;
-        if (*p == '"') {
-            for (p++; *p && (*p != '"' || p[1] == '"'); p++) {
-                *to++ = *p;
-                p += *p == '"';
-            }
-            if (*p++ != '"')
-                return fail(r, NULL, "a quoted field does not end on its line", NULL);
-            if (*p && !strchr(",\r\n", *p))
-                return fail(r, NULL, "text behind a quoted field", NULL);
-        } else {
-            p += strcspn(p, ",\r\n");
-            to = p;
-        }
-        bool more = *p == ',';
-        *to = 0;
-        if (!more)
-            return count;
-    }
+    return csv_fail(&r->csv, key, "%s%s%.60s%s", text, found ? " \"" : "", found ? found : "",
+                    found ? "\"" : "");
 }
 
 static int open_table(struct reader *r, const char *path, const char *const *wanted, int n_wanted,
                       struct err *e)
 {
-    char *name[MAX_COLUMNS];
-    *r = (struct reader){.path = path, .e = e, .wanted = wanted, .n_wanted = n_wanted};
-    if (!(r->f = fopen(path, "r")))
-        return err_at(e, ERR_IO, path, 0, NULL, "cannot read: %s", strerror(errno));
-    r->n_columns = fields(r, name);
+    char *name[CSV_MAX_FIELDS];
+    *r = (struct reader){.n_wanted = n_wanted};
+    if (csv_open(&r->csv, path, e) < 0)
+        return e->code;
+    r->n_columns = csv_record(&r->csv, name);
     if (r->n_columns <= 0)
         return r->n_columns < 0 ? e->code : fail(r, NULL, "the file is empty", NULL);
     for (int i = 0; i < n_wanted; i++) {
@@ -96,23 +55,15 @@ static int open_table(struct reader *r, const char *path, const char *const *wan
 // 1: a record; 0: the end.
 static int next(struct reader *r)
 {
-    char *all[MAX_COLUMNS];
-    int n = fields(r, all);
+    char *all[CSV_MAX_FIELDS];
+    int n = csv_record(&r->csv, all);
     if (n <= 0)
         return n;
     if (n != r->n_columns)
-        return err_at(r->e, ERR_FORMAT, r->path, r->line, NULL, "%d columns, the header has %d", n,
-                      r->n_columns);
+        return csv_fail(&r->csv, NULL, "%d columns, the header has %d", n, r->n_columns);
     for (int i = 0; i < r->n_wanted; i++)
         r->field[i] = all[r->at[i]];
     return 1;
-}
-
-static void close_table(struct reader *r)
-{
-    if (r->f)
-        fclose(r->f);
-    free(r->text);
 }
 
 static bool number(const char *text, double *out)
@@ -120,15 +71,6 @@ static bool number(const char *text, double *out)
     char *end;
     *out = strtod(text, &end);
     return *text && !*end && isfinite(*out);
-}
-
-static void put(FILE *f, const char *text)
-{
-    bool quote = strpbrk(text, ",\"");
-    fputs(quote ? "\"" : "", f);
-    for (; *text; text++)
-        fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
-    fputs(quote ? "\"" : "", f);
 }
 
 // --- the published table
@@ -148,15 +90,14 @@ static int read_row(const struct reader *r, const struct experiments *x, struct 
     struct err why;
     int split = 0, i = experiments_find(x, id, &why);
     if (i < 0)
-        return err_at(r->e, ERR_FORMAT, r->path, r->line, id, "%s", why.msg);
+        return csv_fail(&r->csv, id, "%s", why.msg);
     while (split < SPLITS && strcmp(r->field[SPLIT], split_names[split]))
         split++;
     if (split == SPLITS)
         return fail(r, id, "the split is given, check or blind, not", r->field[SPLIT]);
     if (strcmp(unit, experiments_unit(x, i)))
-        return err_at(r->e, ERR_FORMAT, r->path, r->line, id,
-                      "the unit is \"%.20s\", that of the experiment \"%.20s\"", unit,
-                      experiments_unit(x, i));
+        return csv_fail(&r->csv, id, "the unit is \"%.20s\", that of the experiment \"%.20s\"",
+                        unit, experiments_unit(x, i));
     for (int j = 0; j < out->n; j++)
         if (out->row[j].experiment == i)
             return fail(r, id, "this row is there twice", NULL);
@@ -189,7 +130,7 @@ int reproduction_open(const struct experiments *x, const char *published, struct
     rc = open_table(&r, published, published_columns, PUBLISHED_COLUMNS, e);
     while (rc == 0 && (rc = next(&r)) > 0)
         rc = read_row(&r, x, out);
-    close_table(&r);
+    csv_close(&r.csv);
     for (int i = 0; rc == 0 && i < n; i++) {
         bool found = false;
         for (int j = 0; j < out->n; j++)
@@ -296,13 +237,13 @@ void reproduction_write(const struct reproduction *r, FILE *f)
         const struct reproduced *y = &r->row[i];
         if (y->state == REPRODUCED_NOT)
             continue;
-        put(f, y->id);
+        csv_put(f, y->id);
         fprintf(f, ",%s,", split_names[y->split]);
-        put(f, reproduction_text(y, false, text, sizeof text));
+        csv_put(f, reproduction_text(y, false, text, sizeof text));
         fputc(',', f);
-        put(f, reproduction_text(y, true, text, sizeof text));
+        csv_put(f, reproduction_text(y, true, text, sizeof text));
         fputc(',', f);
-        put(f, y->unit);
+        csv_put(f, y->unit);
         if (isnan(y->error))
             fprintf(f, ",\n");
         else
@@ -356,7 +297,7 @@ int reproduction_compare(const struct reproduction *r, const char *path, double 
             count++;
         }
     }
-    close_table(&t);
+    csv_close(&t.csv);
     for (int i = 0; rc == 0 && i < r->n; i++)
         if (!seen[i] && r->row[i].state != REPRODUCED_NOT) {
             moved(user, r->row[i].id, "not there",

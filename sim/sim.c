@@ -290,9 +290,26 @@ uint64_t sim_digest(const struct sim *s)
     return s->digest;
 }
 
+void sim_note_at(struct sim *s, int64_t time, uint32_t kind, uint64_t value)
+{
+    s->digest = digest_u64(digest_u64(digest_u64(s->digest, (uint64_t)time), kind), value);
+}
+
 void sim_note(struct sim *s, uint32_t kind, uint64_t value)
 {
-    s->digest = digest_u64(digest_u64(digest_u64(s->digest, (uint64_t)s->now), kind), value);
+    sim_note_at(s, s->now, kind, value);
+}
+
+void sim_leap(struct sim *s, int64_t ps, uint64_t fired)
+{
+    assert(ps >= 0);
+    close_hole(s);
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->time[i] += ps;
+        s->event[i]->time = s->time[i];
+    }
+    s->now += ps;
+    s->fired += fired;
 }
 
 void sim_set_trace(struct sim *s, const struct sim_trace_sink *sink)

@@ -122,6 +122,14 @@ uint32_t sim_length(const struct sim *s); // pending events
 uint64_t sim_digest(const struct sim *s);
 void sim_note(struct sim *s, uint32_t kind, uint64_t value); // adds (now, kind, value)
 
+// The same for something that happened at `time`, in the order of the times.
+void sim_note_at(struct sim *s, int64_t time, uint32_t kind, uint64_t value);
+
+// Moves the clock and all pending events on by so much, as if what fires in between had come and
+// gone and left everything as it is now; `fired` counts those events. Only for whoever can prove it
+// (models/soc/replay.c). Work to be settled stays to be settled.
+void sim_leap(struct sim *s, int64_t ps, uint64_t fired);
+
 // Whoever wants a trace sets a sink (NULL: none again); models report through sim/trace.h.
 void sim_set_trace(struct sim *s, const struct sim_trace_sink *sink);
 

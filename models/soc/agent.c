@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include "engine/machine.h"
 #include "engine/ref.h"
+#include "models/soc/replay.h"
 #include "sim/trace.h"
 
 #define ROW(...) CONF_ROW(struct queue_params, __VA_ARGS__)
@@ -146,6 +147,8 @@ void agent_complete(struct agent *a)
     a->ended = now;
     a->completed++;
     sim_note(s, (uint32_t)a->base.index, a->completed);
+    if (a->replay)
+        replay_complete(a->replay, a->base.index);
     sim_trace_slice(s, a->base.caps.name, o->name, a->begin, now);
     pass(a);
 }
@@ -451,6 +454,7 @@ int agent_open(struct agent *a, enum device_kind kind, const char *detail, agent
         .values = m->values,
         .tile = 1,
         .act_bytes = 2, // FP16
+        .activation_bits = {16, 16, 16},
         .coherent = true,
         .flag = true,
         .event = true,

@@ -76,7 +76,8 @@ struct agent {
     int64_t warm;                  // ps: when the clock is up
     struct clock_params points;    // operating points
     struct clock clock;
-    struct turn *turn; // somebody else uses the device too; NULL: nobody
+    struct replay *replay; // hears of completions; NULL: nobody does
+    struct turn *turn;     // somebody else uses the device too; NULL: nobody
     struct turn_client client;
     int64_t change; // ps, when somebody else did
     struct device_stats stats;

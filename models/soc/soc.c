@@ -15,11 +15,13 @@
 #include "models/soc/gpu.h"
 #include "models/soc/npu.h"
 #include "models/soc/power.h"
+#include "models/soc/replay.h"
 #include "models/soc/thermal.h"
 
 struct config {
     const char *name;
     int detail; // enum dram_detail
+    bool replay;
     struct dram_params dram;
     struct control_params control;
     struct power_params power;
@@ -45,7 +47,8 @@ struct soc {
     struct dram_port game_port;
     struct thermal thermal;
     struct sim_event governor; // pending only while the temperature is followed
-    uint32_t buffers;          // ids given out
+    struct replay replay;
+    uint32_t buffers; // ids given out
 };
 
 static const struct conf_row root_rows[] = {
@@ -57,6 +60,11 @@ static const struct conf_row root_rows[] = {
      .doc =
          "level of the models: closed forms that share bandwidth, or requests and tiles as events",
      .offset = offsetof(struct config, detail)},
+    {.name = "replay",
+     .type = CONF_BOOL,
+     .fallback = "true",
+     .doc = "simulate equal layers of a step once; the results are the same without",
+     .offset = offsetof(struct config, replay)},
     {.name = "dram", .type = CONF_GROUP, .doc = "main memory"},
     {.name = "control", .type = CONF_GROUP, .doc = "the core that submits and waits"},
     {.name = "power", .type = CONF_GROUP, .doc = "power per component"},
@@ -295,6 +303,7 @@ static void reset(struct machine *m)
     struct soc *s = soc_of(m);
     sim_reset(s->sim);
     dram_reset(&s->dram);
+    replay_reset(&s->replay);
     control_init(&s->control, &s->cfg.control, s->sim);
     for (int i = 0; i < m->n_devices; i++) {
         agent_reset(agent_at(m, i));
@@ -308,12 +317,37 @@ static void close_soc(struct machine *m)
     struct soc *s = soc_of(m);
     for (int i = 0; i < m->n_devices; i++)
         m->device[i]->ops->close(m->device[i]);
+    replay_fini(&s->replay);
     dram_port_close(&s->game_port);
     dram_close(&s->dram);
     sim_destroy(s->sim);
     arena_fini(&s->arena);
     free(s);
 }
+
+static int section(struct machine *m, int index, int left, const void *state, size_t size,
+                   int *period)
+{
+    return replay_section(&soc_of(m)->replay, index, left, state, size, period);
+}
+
+static uint32_t number(struct machine *m, const void *bytes, size_t size)
+{
+    return replay_number(&soc_of(m)->replay, bytes, size);
+}
+
+static bool recall(struct machine *m, const void *state, size_t size, void *result, size_t n)
+{
+    return replay_recall(&soc_of(m)->replay, state, size, result, n);
+}
+
+static void learn(struct machine *m, const void *result, size_t n)
+{
+    replay_learn(&soc_of(m)->replay, result, n);
+}
+
+static const struct machine_replay replay = {
+    .section = section, .number = number, .recall = recall, .learn = learn};
 
 static const struct machine_ops ops = {
     .name = "soc",
@@ -328,6 +362,7 @@ static const struct machine_ops ops = {
     .energy = energy,
     .frames = frames,
     .digest = digest,
+    .replay = &replay,
     .reset = reset,
     .close = close_soc,
 };
@@ -392,6 +427,7 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
         .name = spec(s, c),
         .repeatable = true,
         .values = values,
+        .detailed = s->cfg.detail == DRAM_CYCLE,
         .memory = s->cfg.dram.size,
     };
     s->sim = sim_create();
@@ -403,6 +439,9 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
         close_soc(&s->m);
         return e->code;
     }
+    replay_init(&s->replay, &s->m, &s->control, &s->dram, s->cfg.replay);
+    for (int i = 0; i < s->m.n_devices; i++)
+        agent_at(&s->m, i)->replay = &s->replay;
     start_others(s);
     *out = &s->m;
     return 0;
@@ -546,4 +585,14 @@ double machine_soc_cached(const struct machine *m)
 uint64_t machine_soc_events(const struct machine *m)
 {
     return sim_fired(((const struct soc *)m)->sim);
+}
+
+uint64_t machine_soc_replayed(const struct machine *m)
+{
+    return ((const struct soc *)m)->replay.sections;
+}
+
+uint64_t machine_soc_recalled(const struct machine *m)
+{
+    return ((const struct soc *)m)->replay.recalled;
 }

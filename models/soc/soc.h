@@ -41,5 +41,10 @@ void machine_soc_trace(struct machine *m, const struct sim_trace_sink *sink);
 double machine_soc_dram_bytes(const struct machine *m); // moved since the reset, for audits
 double machine_soc_cached(const struct machine *m);   // bytes of these from the system-level cache
 uint64_t machine_soc_events(const struct machine *m); // fired since the reset
+// Layers since the reset that were not simulated because they passed as earlier ones did. Nothing
+// else tells: every other result is the same with replay = false in the configuration.
+uint64_t machine_soc_replayed(const struct machine *m);
+// Passes since the reset that the machine had made before from the same state.
+uint64_t machine_soc_recalled(const struct machine *m);
 
 #endif

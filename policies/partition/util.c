@@ -224,6 +224,11 @@ static int terms(int part, int whole)
     return whole / a;
 }
 
+int split_cut(const struct op *op, int part, int parts, int tile)
+{
+    return (int)((double)part / parts * op->m / tile + 0.5) * tile;
+}
+
 double split_balance(const struct cost_table *c, const struct machine_desc *d,
                      const struct partners *w, const struct op *op, int n,
                      const struct balance *how, struct split *s)
@@ -241,7 +246,7 @@ double split_balance(const struct cost_table *c, const struct machine_desc *d,
         for (int i = 1, simplest = parts + 1; i < parts; i++) {
             struct split try = *s;
             struct split_cost t;
-            try.cut = (int)((double)i / parts * op->m / tile + 0.5) * tile;
+            try.cut = split_cut(op, i, parts, tile);
             if (round == 0) {
                 bool known =
                     try.cut > 0 && try.cut < op->m && split_estimate(c, d, w, op, n, &try, &t);
@@ -266,34 +271,41 @@ double split_balance(const struct cost_table *c, const struct machine_desc *d,
     return best_time;
 }
 
-void split_emit(struct plan *p, struct plan_step *st, const struct op *op, int n,
-                const struct partners *w, const struct split *s)
+int split_shards(const struct op *op, int n, const struct partners *w, const struct split *s,
+                 struct shard *out)
 {
-    int first = op->last_only ? n - 1 : 0, tokens = util_tokens(op, n), at = 0;
+    int first = op->last_only ? n - 1 : 0, tokens = util_tokens(op, n), at = 0, count = 0;
     // The flexible part first: its inputs are usually on its own queue already.
     if (s->cut > 0)
-        plan_add_shard(
-            p, st, op->index,
-            (struct shard){.device = w->flexible, .m1 = s->cut, .n0 = first, .n1 = first + tokens});
+        out[count++] =
+            (struct shard){.device = w->flexible, .m1 = s->cut, .n0 = first, .n1 = first + tokens};
     if (s->cut < op->m && s->covered < tokens)
-        plan_add_shard(p, st, op->index,
-                       (struct shard){.device = w->flexible,
+        out[count++] = (struct shard){.device = w->flexible,
                                       .m0 = s->cut,
                                       .m1 = op->m,
                                       .n0 = first + s->covered,
-                                      .n1 = first + tokens});
+                                      .n1 = first + tokens};
     for (int i = 0; i < s->n_graphs && s->cut < op->m; i++) {
-        int count = s->covered - at < s->size[i] ? s->covered - at : s->size[i];
-        plan_add_shard(p, st, op->index,
-                       (struct shard){.device = w->npu,
+        int covers = s->covered - at < s->size[i] ? s->covered - at : s->size[i];
+        out[count++] = (struct shard){.device = w->npu,
                                       .m0 = s->cut,
                                       .m1 = op->m,
                                       .n0 = first + at,
-                                      .n1 = first + at + count,
+                                      .n1 = first + at + covers,
                                       .n_pad = s->size[i],
-                                      .order = s->order});
-        at += count;
+                                      .order = s->order};
+        at += covers;
     }
+    return count;
+}
+
+void split_emit(struct plan *p, struct plan_step *st, const struct op *op, int n,
+                const struct partners *w, const struct split *s)
+{
+    struct shard shard[SPLIT_MAX_SHARDS];
+    int count = split_shards(op, n, w, s, shard);
+    for (int i = 0; i < count; i++)
+        plan_add_shard(p, st, op->index, shard[i]);
 }
 
 int util_single_plan(const char *policy, const struct graph *g, const struct machine_desc *d,

@@ -21,7 +21,7 @@
 
 #include "engine/policy.h"
 
-enum { SPLIT_MAX_GRAPHS = 40 };
+enum { SPLIT_MAX_GRAPHS = 40, SPLIT_MAX_SHARDS = SPLIT_MAX_GRAPHS + 2 };
 
 struct split {
     int cut, covered;
@@ -103,12 +103,17 @@ struct balance {
     int64_t parts; // among multiples of 1/parts of the rows (0 and 1 excluded)
     double slack;  // of those within this of the best, the simplest ratio
 };
+// The rows of part/parts of an operator, in whole tiles.
+int split_cut(const struct op *op, int part, int parts, int tile);
 // Moves the cut. Returns the total, negative when unknown: then the cut is where it was, or at the
 // share that was asked for.
 double split_balance(const struct cost_table *c, const struct machine_desc *d,
                      const struct partners *w, const struct op *op, int n,
                      const struct balance *how, struct split *s);
 
+// The shards of a split in order of submission, out[SPLIT_MAX_SHARDS]; returns their number.
+int split_shards(const struct op *op, int n, const struct partners *w, const struct split *s,
+                 struct shard *out);
 void split_emit(struct plan *p, struct plan_step *st, const struct op *op, int n,
                 const struct partners *w, const struct split *s);
 

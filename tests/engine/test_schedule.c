@@ -87,7 +87,7 @@ static void test_random_schedules_have_no_race(void)
     for (int devices = 1; devices <= 4; devices++) {
         struct bench b;
         struct rng *rng = rng_create((uint64_t)devices, "schedule");
-        bench_open(&b, devices, 3);
+        bench_open(&b, devices, 5);
         for (int i = 0; i < 60; i++) {
             struct schedule s;
             random_schedule(&b, rng, 0.1 * (i % 8), &s);

@@ -70,6 +70,8 @@ static void test_phone_hetero_tensor(void)
 {
     soc(PHONE, "hetero_tensor", "sleep_poll", "gpu npu");
     soc(PHONE, "hetero_tensor:partner=cpu", "driver", "cpu npu");
+    soc(PHONE, "hetero_tensor:solver=chain", "queue_order", "gpu npu");
+    soc(PHONE, "hetero_tensor:solver=chain,rest=any", "sleep_poll", "gpu npu");
 }
 
 // Whatever else there is (a policy added tomorrow included).

@@ -546,10 +546,38 @@ static void test_digest_is_the_same_everywhere(void)
     sim_destroy(s);
 }
 
+// Two events of one instant and a later one keep their distances and their order; a note for the
+// time in between is that of an event which fired there.
+static void test_leap_moves_everything(void)
+{
+    struct probe p[3];
+    struct sim *s = begin(p, 3);
+    sim_schedule(s, &p[1].event, 50);
+    sim_schedule(s, &p[0].event, 50);
+    sim_schedule(s, &p[2].event, 80);
+    sim_run_until(s, 10);
+    sim_leap(s, 1000, 7);
+    CHECK_INT(sim_now(s), 1010);
+    CHECK_INT(sim_next(s), 1050);
+    CHECK_INT(p[2].event.time, 1080);
+    CHECK_INT((long long)sim_fired(s), 7);
+    sim_note_at(s, 1005, 3, 4);
+    uint64_t noted = sim_digest(s);
+    sim_run_until(s, 2000);
+    CHECK_INT(log_n, 3);
+    CHECK(log_id[0] == 1 && log_id[1] == 0 && log_id[2] == 2);
+    CHECK(log_time[0] == 1050 && log_time[1] == 1050 && log_time[2] == 1080);
+    sim_reset(s);
+    sim_run_until(s, 1005);
+    sim_note(s, 3, 4);
+    CHECK(sim_digest(s) == noted);
+    sim_destroy(s);
+}
+
 TESTS(sim_sim, T(test_empty), T(test_order_is_time_then_sequence), T(test_cancel),
       T(test_cancel_inside_a_handler), T(test_reschedule_earlier_and_later),
       T(test_reschedule_inside_a_handler), T(test_run_until_is_inclusive),
       T(test_run_until_includes_what_handlers_add), T(test_step_inside_a_handler), T(test_reset),
       T(test_note_digests_time_kind_and_value), T(test_settle_runs_once_before_the_clock_moves),
       T(test_trace_goes_to_the_sink), T(test_random_operations_agree_with_a_sorted_list),
-      T(test_digest_is_the_same_everywhere))
+      T(test_digest_is_the_same_everywhere), T(test_leap_moves_everything))

@@ -1,0 +1,1 @@
+partita sim --optimum --sync queue_order --gen 4
