@@ -25,8 +25,9 @@ cd "$root" || exit 1
 sh "$here/cluster.sh" start "$dir/cluster" || exit 1
 echo "$(sinfo --version), $(sinfo -h -N -t idle | wc -l) nodes"
 
-# 60 points that take some tenths of a second each, so that there is time to kill something.
-sed 's/^gen = .*/gen = 512;/' configs/space/quick.cfg >"$dir/slow.cfg"
+# 60 points that take 20 seconds together, so that there is time to kill something.
+sed 's/^prompt = .*/prompt = 2048;/; s/^gen = .*/gen = 4096;/' configs/space/quick.cfg \
+    >"$dir/slow.cfg"
 
 digest() { # of a campaign's output
     sed -n 's/^Digest: //p' "$1"
@@ -71,6 +72,10 @@ until_there() { # a file, for at most 60 s
     done
     [ -s "$1" ] || echo "FAILED: $1 never came"
 }
+# "TASK NODE" of a task that runs now.
+running() {
+    squeue -h -r -t R -o '%K %N' | head -n 1
+}
 # Processes of a task of this test's campaign, by the path of its store.
 of_task() {
     pgrep -f "$dir/$1.db.slurm/shard-$2" | while read -r p; do
@@ -90,24 +95,27 @@ end plain
 begin task --tasks 4
 until_there "$dir/task.db.slurm/shard-1-1.db"
 sleep 1
-for p in $(of_task task 1-1.db); do kill -9 "$p" 2>/dev/null && echo "task: killed process $p"; done
+task=$(running | cut -d ' ' -f 1) killed=0
+for p in $(of_task task "1-$task.db"); do kill -9 "$p" 2>/dev/null && killed=$((killed + 1)); done
+check "task: killed some processes" "$((killed > 0))" 1
 end task
+check "task: asked again" "$(grep -c '^round 2' "$dir/task.err")" 1
 
 # A node is lost with all that runs on it: Slurm repeats its task elsewhere, after a while.
 begin node --tasks 4
 until_there "$dir/node.db.slurm/shard-1-2.db"
 sleep 1
-node=$(squeue -h -r -o '%i %N' | sed -n 's/.*_2 //p')
-echo "node: lost $node"
-sh "$here/cluster.sh" kill "$dir/cluster" "$node"
+node=$(running | cut -d ' ' -f 2)
+check "node: killed one" "$(sh "$here/cluster.sh" kill "$dir/cluster" "$node" && echo yes)" yes
 end node
+check "node: $node is down" "$(sinfo -h -N -n "$node" -o %t | tr -d '*')" down
 sh "$here/cluster.sh" node "$dir/cluster" "$node"
 
 # The coordinator is killed and started again.
 begin again --tasks 4
 until_there "$dir/again.db.slurm/shard-1-3.db"
 sleep 1
-kill -9 "$coordinator"
+check "again: killed the coordinator" "$(kill -9 "$coordinator" && echo yes)" yes
 wait "$coordinator" 2>/dev/null
 begin again --tasks 4
 end again
@@ -116,8 +124,7 @@ end again
 begin stop --tasks 4
 until_there "$dir/stop.db.slurm/shard-1-3.db"
 sleep 1
-kill -INT "$coordinator" # ignored by background commands of a shell, so:
-kill -TERM "$coordinator"
+kill -TERM "$coordinator" # as Ctrl-C, which background commands of a shell ignore
 wait "$coordinator"
 check "stop: exit code" "$?" 130
 check "stop: jobs left" "$(squeue -h -r -t R,PD | wc -l)" 0
