@@ -31,6 +31,7 @@ struct slot {
     struct search_point p;
     int64_t twin; // an earlier ask of the window with the same key; -1: none
     bool done, cached;
+    bool twinned; // is the twin of a later ask
     struct campaign_row r; // metrics once done
 };
 
@@ -43,6 +44,7 @@ struct loop {
     int64_t asked, given, told, room, missing_room, total;
     int window;
     struct slot *ring;
+    uint64_t *key; // of the slots, by themselves: they are searched
     int64_t best;    // row with the least first objective, -1: none
     int64_t waiting; // answers and tells, not committed
     double begin, committed;
@@ -93,10 +95,11 @@ static int recall(struct loop *l, struct slot *s, struct err *e)
     struct campaign_row old;
     struct arena_mark mark = arena_mark(&l->out->arena);
     for (int64_t i = l->told; i < l->asked && s->twin < 0; i++)
-        if (slot(l, i)->r.key == s->r.key)
+        if (l->key[i % l->window] == s->r.key)
             s->twin = i;
     if (s->twin >= 0) {
-        const struct slot *twin = slot(l, s->twin);
+        struct slot *twin = slot(l, s->twin);
+        twin->twinned = true;
         s->done = s->cached = twin->done;
         s->r.m = twin->r.m;
         return 0;
@@ -125,12 +128,12 @@ static int fill(struct loop *l, struct err *e)
         s->p = (struct search_point){.level = 0};
         if (c->reason || !l->q->search->ask(l->search, &s->p))
             break;
-        s->done = s->cached = false;
+        s->done = s->cached = s->twinned = false;
         s->twin = -1;
         identify(l, s);
         if (recall(l, s, e) < 0)
             return e->code;
-        l->asked++;
+        l->key[l->asked++ % l->window] = s->r.key;
     }
     return 0;
 }
@@ -276,7 +279,7 @@ static int answer(struct loop *l, int64_t id, const struct metrics *m, struct er
     s->r.m = *m;
     s->r.m.violation = space_violation(l->q->space, m);
     s->done = true;
-    for (int64_t i = id + 1; i < l->asked; i++)
+    for (int64_t i = id + 1; s->twinned && i < l->asked; i++)
         if (slot(l, i)->twin == id) {
             slot(l, i)->r.m = s->r.m;
             slot(l, i)->done = slot(l, i)->cached = true;
@@ -418,7 +421,8 @@ int campaign_run(const struct campaign_request *q, struct campaign *out, struct 
     if (q->window > 0)
         l.window = q->window < CAMPAIGN_MAX_WINDOW ? q->window : CAMPAIGN_MAX_WINDOW;
     l.ring = calloc((size_t)l.window, sizeof *l.ring);
-    if (!l.ring)
+    l.key = calloc((size_t)l.window, sizeof *l.key);
+    if (!l.ring || !l.key)
         abort();
     *out = (struct campaign){.space = q->space, .digest = DIGEST_INIT};
     arena_init(&out->arena);
@@ -432,6 +436,7 @@ int campaign_run(const struct campaign_request *q, struct campaign *out, struct 
         stop_close(l.stop);
     workers_close(l.workers);
     free(l.ring);
+    free(l.key);
     if (rc < 0)
         campaign_fini(out);
     return rc < 0 ? rc : 0;

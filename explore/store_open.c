@@ -340,6 +340,15 @@ static int migrate_copy(struct store *s, struct err *e)
     return rc;
 }
 
+// Did a writer that was killed leave a log that is not folded in?
+static bool has_log(const struct store *s)
+{
+    struct stat st;
+    char log[sizeof s->path + 8];
+    snprintf(log, sizeof log, "%s-wal", s->path);
+    return stat(log, &st) == 0 && st.st_size > 0;
+}
+
 // A file in a folder that cannot be written to: nobody else can change it either.
 static int open_immutable(struct store *s)
 {
@@ -365,9 +374,14 @@ static int open_read(struct store *s, struct err *e)
     if (rc == SQLITE_OK) {
         sqlite3_busy_timeout(s->db, 10000);
         if (number(s, "SELECT count(*) FROM sqlite_master", -1) < 0 &&
-            ((rc = sqlite3_errcode(s->db)) == SQLITE_CANTOPEN || rc == SQLITE_READONLY))
+            ((rc = sqlite3_errcode(s->db)) == SQLITE_CANTOPEN || rc == SQLITE_READONLY)) {
+            if (has_log(s))
+                return err_at(e, ERR_IO, s->path, 0, NULL,
+                              "its writer was killed and the folder is read-only: copy %s* to a "
+                              "folder where the log can be folded in",
+                              s->path);
             rc = open_immutable(s);
-        else
+        } else
             rc = SQLITE_OK;
     }
     if (rc != SQLITE_OK)

@@ -7,7 +7,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -535,6 +535,55 @@ static void test_one_writer(void)
     fill(path, 1, 0, 3);
 }
 
+// Makes a store whose writer was killed: its log is not folded in.
+static void leave_log(const char *path)
+{
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct store *s;
+        struct campaign_row r = row(40);
+        if (store_open(path, STORE_WRITE, &s, NULL) == 0 && store_put(s, &r, NULL) == 0 &&
+            store_commit(s, NULL) == 0)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    waitpid(pid, &status, 0);
+    CHECK(WIFSIGNALED(status));
+}
+
+static void test_read_only(void)
+{
+    char folder[560], clean[600], killed[600];
+    snprintf(folder, sizeof folder, "%s/disk", test_tmpdir());
+    snprintf(clean, sizeof clean, "%s/clean 100%%?.db", folder);
+    snprintf(killed, sizeof killed, "%s/killed.db", folder);
+    if (mkdir(folder, 0700) < 0 || mount("tmpfs", folder, "tmpfs", 0, "size=4m") < 0) {
+        test_skip("no file system of our own");
+        return;
+    }
+    fill(clean, 1, 0, 10);
+    fill(killed, 1, 0, 10);
+    uint64_t before = digest_of(clean);
+    leave_log(killed);
+    struct store *s = open_as(killed, STORE_READ); // where one may write, the log is read
+    CHECK_INT(count_rows(s, 0), 11);
+    close_ok(s);
+    CHECK_INT(mount("tmpfs", folder, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL), 0);
+    CHECK(digest_of(clean) == before);
+    check_refused(clean, STORE_WRITE, ERR_IO, "Read-only file system");
+    // Its log is either read in whole or missed aloud.
+    struct err e = {0};
+    if (store_open(killed, STORE_READ, &s, &e) >= 0) {
+        CHECK_INT(count_rows(s, 0), 11);
+        close_ok(s);
+    } else {
+        CHECK_HAS(e.msg, "its writer was killed");
+    }
+    CHECK_INT(umount(folder), 0);
+}
+
 // Another program holds the database: the store waits a while, then says so.
 static void test_locked(void)
 {
@@ -607,4 +656,4 @@ static void test_damaged(void)
 
 TESTS(explore_store, T(test_round_trip), T(test_put_again), T(test_asks), T(test_merge),
       T(test_merge_conflicts), T(test_validations), T(test_older), T(test_foreign),
-      T(test_one_writer), T(test_locked), T(test_damaged))
+      T(test_one_writer), T(test_read_only), T(test_locked), T(test_damaged))
