@@ -70,7 +70,7 @@ TESTS   := $(TESTSRC:%.c=$(B)/%)
 BENCHSRC := $(wildcard bench/bench_*.c)
 BENCHES  := $(BENCHSRC:%.c=$(B)/%)
 
-.PHONY: all deps demo repro test test-long lint bench fuzz clean format registry-check
+.PHONY: all deps demo repro test test-long test-slurm lint bench fuzz clean format registry-check
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/%.o # chained by the pattern rules, worth keeping
 
@@ -160,6 +160,12 @@ test-long: build/pagmo_hypervolume
 	@$(MAKE) --no-print-directory config=asan test
 	@$(MAKE) --no-print-directory config=tsan test-threads
 	@FUZZ_SECONDS=300 $(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory test-slurm
+
+# Job arrays on a real cluster of four nodes, all on this machine. Needs root, and says so.
+test-slurm: all
+	@[ "$$(id -u)" -ne 0 ] || sh tools/deps.sh slurm
+	@sh tests/slurm/run.sh $(EXE)
 
 demo: all
 	@PARTITA=$(EXE) sh tools/demo.sh

@@ -85,26 +85,44 @@ static bool replan_open(struct replan *r, const struct compare_side *s,
            plan_digest(&r->plan[1]) == row->m.plan_decode;
 }
 
+// "step 0 q: X against X": the same strategy with other slices, as in plans for other lengths.
+static bool only_slices(const char *line)
+{
+    const char *left = strstr(line, ": "), *right = strstr(line, " against ");
+    size_t n = left && right ? (size_t)(right - left) - 2 : 0;
+    return n && strlen(right + 9) == n && !strncmp(left + 2, right + 9, n);
+}
+
+static void print_phase(FILE *f, int phase, struct replan *a, struct replan *b)
+{
+    static const char *const name[] = {"prefill", "decode"};
+    struct machine_desc d;
+    char *text = NULL, *save = NULL;
+    size_t size = 0;
+    int shown = 0;
+    FILE *lines = open_memstream(&text, &size);
+    if (!lines)
+        abort();
+    machine_describe(a->s.q.machine, &d);
+    int n = plan_diff(&a->plan[phase], &b->plan[phase], &a->graph[phase], &d, lines);
+    fclose(lines);
+    for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+        if (!only_slices(l)) {
+            fprintf(f, "    %s, %s\n", name[phase], l);
+            shown++;
+        }
+    if (n && !shown)
+        fprintf(f, "    %s: the same strategies, other slices\n", name[phase]);
+    free(text);
+}
+
 void diff_plans(FILE *f, const struct diff_pair *p, const struct compare_point *q)
 {
-    static const char *const phase[] = {"prefill", "decode"};
     struct replan a, b;
-    struct machine_desc d;
     bool can_a = replan_open(&a, &p->a, &p->a.row[q->a]);
     bool can_b = replan_open(&b, &p->b, &p->b.row[q->b]);
-    for (int i = 0; can_a && can_b && i < 2; i++) {
-        char *text = NULL, *save = NULL;
-        size_t size = 0;
-        FILE *lines = open_memstream(&text, &size);
-        if (!lines)
-            abort();
-        machine_describe(a.s.q.machine, &d);
-        plan_diff(&a.plan[i], &b.plan[i], &a.graph[i], &d, lines);
-        fclose(lines);
-        for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
-            fprintf(f, "    %s, %s\n", phase[i], l);
-        free(text);
-    }
+    for (int i = 0; can_a && can_b && i < 2; i++)
+        print_phase(f, i, &a, &b);
     if (!can_a || !can_b)
         fprintf(f, "    (%s; this program and its configurations plan it as %s)\n",
                 "which operators changed cannot be told from digests",

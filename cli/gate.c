@@ -215,10 +215,11 @@ static int run_points(void *user, struct campaign_request *q, struct campaign *o
                      r->a.model, r->x.model->shape.name);
     if (rc == 0)
         rc = find_points(q->space, &r->a, &list, e);
-    q->search = &remote_list;
-    q->search_options = &list;
+    struct campaign_request points = *q;
+    points.search = &remote_list;
+    points.search_options = &list;
     if (rc == 0)
-        rc = campaign_run(q, out, e);
+        rc = campaign_run(&points, out, e);
     remote_points_fini(&list);
     return rc;
 }

@@ -119,11 +119,12 @@ static int run_points(const struct slurm_options *o, struct campaign_request *q,
         return e->code;
     if (o->shards)
         remote_points_part(&list, o->shard, o->shards);
-    q->search = &remote_list;
-    q->search_options = &list;
-    q->rules = (struct stop_rules){0};
-    q->points_only = true;
-    int rc = campaign_run(q, out, e);
+    struct campaign_request points = *q;
+    points.search = &remote_list;
+    points.search_options = &list;
+    points.rules = (struct stop_rules){0};
+    points.points_only = true;
+    int rc = campaign_run(&points, out, e);
     remote_points_fini(&list);
     return rc;
 }

@@ -313,6 +313,9 @@ static int loop(struct loop *l, struct err *e)
         int64_t id;
         struct metrics m;
         int rc = workers_wait(l->workers, l->waiting ? GROUP_S : -1, &id, &m, e);
+        // Whoever stops us may end our workers too: then the point is not to blame.
+        if (rc > 0 && m.status == METRICS_CRASHED && stopping(l))
+            break;
         if (rc < 0 || (rc > 0 && answer(l, id, &m, e) < 0))
             return e->code;
     }

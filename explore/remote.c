@@ -99,7 +99,8 @@ static int recover(const char *path, struct err *e)
 static void note(const struct coordinator *c, const char *name, const struct err *why)
 {
     char text[800], buf[600];
-    snprintf(text, sizeof text, "%.100s is left out: %s", name, err_text(why, buf, sizeof buf));
+    snprintf(text, sizeof text, "%.100s is left %s: %s", name,
+             why->code == ERR_IO ? "for later" : "out", err_text(why, buf, sizeof buf));
     c->q->scheduler->note(c->q->scheduler->user, text);
 }
 

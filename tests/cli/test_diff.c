@@ -139,6 +139,31 @@ static void test_questions(void)
     fails(2, "did you mean \"small\"", line);
 }
 
+// Both plans can be made again: the operators that are split differently are named.
+static void test_operators(void)
+{
+    static const char text[] =
+        "machine = \"soc:sd8gen3\"; model = \"qwen2-1.5b\"; prompt = %d; gen = 4;\n"
+        "objectives = [\"ttft_ms\"]; policies = ({name = \"layer\";});\n"
+        "syncs = ({name = \"sleep_poll\";});\n";
+    char space[512];
+    for (int i = 0; i < 2; i++) { // 300 tokens do not fill a standard graph
+        snprintf(space, sizeof space, text, i ? 300 : 256);
+        spill(in_tmp(i ? "b.cfg" : "a.cfg"), space, strlen(space));
+        struct ran r =
+            works(i ? "explore b.cfg -q -o op-b.db" : "explore a.cfg -q -o op-a.db", NULL);
+        ran_free(&r);
+    }
+    struct ran r = run("diff op-a.db op-b.db");
+    CHECK_INT(r.code, 1);
+    CHECK_HAS(r.out, "against qwen2-1.5b, 300+4 on soc:sd8gen3");
+    CHECK_HAS(r.out, "layer + sleep_poll (prefill)\n");
+    CHECK_HAS(r.out, "    prefill, step 0 q: npu-only against npu-only, padded\n");
+    CHECK(!strstr(r.out, "npu-only against npu-only\n"));
+    CHECK(!strstr(r.out, "cannot be told"));
+    ran_free(&r);
+}
+
 static void test_usage(void)
 {
     fails(2, "which two stores", "diff");
@@ -215,5 +240,5 @@ static void test_junit(void)
     free(text);
 }
 
-TESTS(cli_diff, T(test_same), T(test_moved), T(test_strict), T(test_questions), T(test_usage),
-      T(test_junit))
+TESTS(cli_diff, T(test_same), T(test_moved), T(test_strict), T(test_questions), T(test_operators),
+      T(test_usage), T(test_junit))

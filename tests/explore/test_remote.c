@@ -3,6 +3,7 @@
 // scheduler here starts processes and kills some of them.
 #include "explore/remote.h"
 #include <dirent.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -462,6 +463,54 @@ static void test_stop_and_leftovers(void)
     space_close(s);
 }
 
+// What ends a job reaches every process of it: that a worker is told to end, or dies while we are
+// stopping, is no crash of its point.
+static volatile sig_atomic_t *shared_stop; // seen by workers and by us
+
+static void terminated_run(void *state, const struct search_point *p, struct metrics *out)
+{
+    raise(SIGTERM);
+    formula_run(state, p, out);
+}
+
+static void killed_run(void *state, const struct search_point *p, struct metrics *out)
+{
+    *shared_stop = 1;
+    raise(SIGKILL);
+    formula_run(state, p, out);
+}
+
+static void test_job_ends(void)
+{
+    static const struct campaign_worker terminated = {formula_open, terminated_run, formula_close};
+    static const struct campaign_worker killed = {formula_open, killed_run, formula_close};
+    struct space *s = space_of(SMALL_SPACE);
+    struct campaign_request q = request(s, find("exhaustive"), &plain, 0);
+    struct campaign c;
+    struct err e = {0};
+    shared_stop =
+        mmap(NULL, sizeof *shared_stop, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (!CHECK(shared_stop != MAP_FAILED))
+        return;
+    q.jobs = 2;
+    q.worker = &terminated;
+    if (CHECK_OK(campaign_run(&q, &c, &e), &e)) {
+        CHECK_INT(c.count, 12);
+        CHECK_INT(c.crashed, 0);
+        campaign_fini(&c);
+    }
+    q.worker = &killed;
+    q.stop = shared_stop;
+    q.jobs = 1;
+    if (CHECK_OK(campaign_run(&q, &c, &e), &e)) {
+        CHECK(c.interrupted);
+        CHECK_INT(c.count, 0);
+        campaign_fini(&c);
+    }
+    munmap((void *)(uintptr_t)shared_stop, sizeof *shared_stop);
+    space_close(s);
+}
+
 // Each point is in exactly one part, whatever the number of parts.
 static void test_parts(void)
 {
@@ -549,4 +598,5 @@ static void test_points_file(void)
 }
 
 TESTS(explore_remote, T(test_as_locally), T(test_budget), T(test_lost_tasks), T(test_killer),
-      T(test_nothing_works), T(test_stop_and_leftovers), T(test_parts), T(test_points_file))
+      T(test_nothing_works), T(test_stop_and_leftovers), T(test_job_ends), T(test_parts),
+      T(test_points_file))

@@ -65,7 +65,7 @@ END
 
 # True when the daemon of this folder whose pid file is $1 runs.
 alive() {
-    [ -s "$1" ] && grep -qa "$dir" "/proc/$(cat "$1")/cmdline" 2>/dev/null
+    [ -s "$1" ] && grep -qa "$dir" "/proc/$(cat "$1" 2>/dev/null)/cmdline" 2>/dev/null
 }
 
 start_node() {
@@ -113,10 +113,11 @@ kill_pid() { # file, signal
     alive "$1" && kill "-$2" "$(cat "$1")" 2>/dev/null
 }
 
-# kill -9 to a process and all below it.
+# kill -9 to a process and all below it, from the top: nobody sees a child of its own die.
 kill_tree() {
-    for child in $(pgrep -P "$1"); do kill_tree "$child"; done
+    below=$(pgrep -P "$1")
     kill -9 "$1" 2>/dev/null
+    for child in $below; do (kill_tree "$child"); done
 }
 
 # Everything that runs on a node: its slurmstepd outlive their slurmd, and only the batch scripts
