@@ -125,6 +125,8 @@ static struct evaluate_context context(const struct cli_campaign *x, const struc
                                      .factories = x->factories,
                                      .factory = &x->factory.base,
                                      .hardware = x->hardware_model ? &x->hardware.base : NULL,
+                                     .hardware_memory =
+                                         sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE),
                                      .model = x->model,
                                      .hardware_model = x->hardware_model,
                                      .prompt = x->prompt,

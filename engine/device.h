@@ -55,10 +55,10 @@ struct device_caps {
     // Bits in which MATMUL takes its activations: 16 for FP16, 32 for F32, 8 where an integer path
     // quantises them first. 0: unknown.
     int activation_bits[ACTIVATION_CASES];
-    uint32_t orders;  // bit mask of 1 << operand_order that make a difference
-    bool coherent;    // shared buffers need no map()
-    bool flag;        // sets a flag word that the host can poll before the driver reports
-    bool event;       // can wake the host by a callback
+    uint32_t orders; // bit mask of 1 << operand_order that make a difference
+    bool coherent;   // shared buffers need no map()
+    bool flag;       // sets a flag word that the host can poll before the driver reports
+    bool event;      // can wake the host by a callback
 };
 
 enum map_dir { MAP_TO_HOST, MAP_TO_DEVICE };

@@ -21,6 +21,7 @@ struct evaluate_context {
     const struct machine_factory *const *factories;
     const struct machine_factory *factory;  // of machines[0], where factories is NULL
     const struct machine_factory *hardware; // the host, for level "hardware"; else NULL
+    int64_t hardware_memory;                // bytes of the host; 0: unknown
     const struct model *model;
     const struct model *hardware_model; // with weights, for level "hardware"; NULL: `model`
     const int32_t *prompt; // [space->n_prompt], for machines with values; else NULL. Shorter

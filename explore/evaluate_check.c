@@ -141,29 +141,24 @@ static double cache_bytes(const struct space *s, const struct model_shape *m)
 
 int evaluate_check_memory(const struct evaluate_context *c, struct err *e)
 {
-    struct machine *host = NULL;
     struct err local = {0};
     int machine;
     const char *key = measured(c->space, &machine);
     e = e ? e : &local;
-    *e = (struct err){0};
     if (!key)
         return 0;
-    const struct machine_factory *f = evaluate_factory(c, machine);
     const struct model *m = evaluate_model(c, machine);
-    if (!f)
+    if (!evaluate_factory(c, machine))
         return err_set(e, ERR_UNSUPPORTED, "level hardware needs the host machine");
-    if (f->open(f, NULL, 0, &host, e) >= 0) {
-        double weights = (double)model_weight_bytes(m), cache = cache_bytes(c->space, &m->shape);
-        double memory = (double)host->memory;
-        host->ops->close(host);
-        if (!(memory > 0) || weights + cache <= memory)
-            return 0;
-        err_set(e, ERR_UNSUPPORTED,
-                "%s does not fit the host: weights of %.2f GB and a cache of %.2f GB, memory of "
-                "%.2f GB",
-                m->shape.name, weights / 1e9, cache / 1e9, memory / 1e9);
-    }
+    // The host is not opened: drivers that are in use here would not work in forked workers.
+    double weights = (double)model_weight_bytes(m), cache = cache_bytes(c->space, &m->shape);
+    double memory = (double)c->hardware_memory;
+    if (!(memory > 0) || weights + cache <= memory)
+        return 0;
+    err_set(e, ERR_UNSUPPORTED,
+            "%s does not fit the host: weights of %.2f GB and a cache of %.2f GB, memory of "
+            "%.2f GB",
+            m->shape.name, weights / 1e9, cache / 1e9, memory / 1e9);
     space_locate(c->space, key, e);
     return e->code;
 }

@@ -13,7 +13,6 @@ struct soc_factory {
     struct machine_factory base; // first
     const char *soc, *more;      // more: an override of all, or NULL
     int opened;
-    int64_t memory; // of the machine; 0: as configured
 };
 
 static int soc_open(const struct machine_factory *base, const char *const *overrides, int n,
@@ -33,8 +32,6 @@ static int soc_open(const struct machine_factory *base, const char *const *overr
     }
     if (rc >= 0)
         rc = machine_soc_open(c, false, out, e);
-    if (rc >= 0 && f->memory)
-        (*out)->memory = f->memory;
     conf_close(c);
     f->opened++;
     return rc;
@@ -394,7 +391,7 @@ static void test_refused_hardware(void)
     CHECK_OK(evaluate_check_memory(&c, &e), &e);
     CHECK(evaluate_check(&c, &e) < 0);
     CHECK_HAS(e.msg, "a model with weights");
-    h.memory = 500 << 20;
+    c.hardware_memory = 500 << 20;
     CHECK(evaluate_check_memory(&c, &e) < 0);
     CHECK_HAS(e.msg, "does not fit the host: weights of");
     CHECK_INT(e.line, 3); // at `levels`
