@@ -81,40 +81,86 @@ static void show(void *user, const struct campaign_progress *p)
 // --- running
 
 // A real machine computes: it needs weights and tokens, any will do.
-static int give_values(struct cli_campaign *x, const struct common *c, struct err *e)
+static int give_values(struct cli_campaign *x, struct model *m, const struct common *c,
+                       struct err *e)
 {
-    if (!x->model->has_data && cli_generate_weights(x->model, "Q4_0", c->seed, e) < 0)
+    if (!m->has_data && cli_generate_weights(m, "Q4_0", c->seed, e) < 0)
         return e->code;
     x->prompt = calloc((size_t)x->space->n_prompt, sizeof *x->prompt);
     for (int i = 0; x->prompt && i < x->space->n_prompt; i++)
-        x->prompt[i] = i % x->model->shape.n_vocab;
+        x->prompt[i] = i % m->shape.n_vocab;
     return 0;
+}
+
+static int open_factories(struct cli_campaign *x, const struct common *c, struct err *e)
+{
+    const struct space *s = x->space;
+    for (int i = 0; i < s->n_machines; i++) {
+        struct cli_factory *f = i ? &x->others[i - 1] : &x->factory;
+        if (cli_factory_open(s->machines[i], c, false, f, e) < 0) {
+            space_locate(s, "machine", e);
+            return e->code;
+        }
+        x->factories[i] = &f->base;
+    }
+    return 0;
+}
+
+// Level "hardware": the host, and a copy of the model with weights.
+static int open_hardware(struct cli_campaign *x, const char *model, const struct common *c,
+                         struct err *e)
+{
+    struct common plain = *c;
+    plain.n_set = 0; // keys of the SoC
+    plain.engine = NULL;
+    if (cli_factory_open("host", &plain, true, &x->hardware, e) < 0 ||
+        cli_model_open(model, &x->hardware_model, e) < 0)
+        return e->code;
+    return 0;
+}
+
+static struct evaluate_context context(const struct cli_campaign *x, const struct common *c)
+{
+    return (struct evaluate_context){.space = x->space,
+                                     .factories = x->factories,
+                                     .factory = &x->factory.base,
+                                     .hardware = x->hardware_model ? &x->hardware.base : NULL,
+                                     .model = x->model,
+                                     .hardware_model = x->hardware_model,
+                                     .prompt = x->prompt,
+                                     .seed = c->seed};
 }
 
 static int prepare(const struct cli_campaign_options *o, struct cli_campaign *x, struct err *e)
 {
     char path[512];
-    if (cli_find_config("space", o->space, path, sizeof path, e) < 0 ||
-        space_open(path, &x->space, e) < 0)
+    if (o->text ? space_open_text(o->space, o->text, &x->space, e) < 0
+                : cli_find_config("space", o->space, path, sizeof path, e) < 0 ||
+                      space_open(path, &x->space, e) < 0)
         return e->code;
-    if (cli_factory_open(x->space->machine, o->common, false, &x->factory, e) < 0) {
-        space_locate(x->space, "machine", e);
+    if (open_factories(x, o->common, e) < 0)
         return e->code;
-    }
-    if (cli_model_open(o->model ? o->model : x->space->model, &x->model, e) < 0) {
+    const char *model = o->model ? o->model : x->space->model;
+    if (cli_model_open(model, &x->model, e) < 0) {
         if (!o->model)
             space_locate(x->space, "model", e);
         return e->code;
     }
     struct machine *m; // a wrong --set should fail once, not at every point
-    if (x->factory.soc) {
-        if (cli_machine_open(&x->factory, &m, e) < 0)
+    for (int i = 0; i < x->space->n_machines && x->factory.soc; i++) {
+        if (cli_machine_open(i ? &x->others[i - 1] : &x->factory, &m, e) < 0)
             return e->code;
         m->ops->close(m);
-    } else if (give_values(x, o->common, e) < 0) {
-        return e->code;
     }
-    return space_check_machine(x->space, &x->factory.base, e);
+    if (x->factory.soc && x->space->kind[x->space->n_levels - 1] == LEVEL_HARDWARE &&
+        open_hardware(x, model, o->common, e) < 0)
+        return e->code;
+    struct model *real = x->factory.soc ? x->hardware_model : x->model; // NULL: all simulated
+    const struct evaluate_context before = context(x, o->common);
+    if (real && (evaluate_check_memory(&before, e) < 0 || give_values(x, real, o->common, e) < 0))
+        return e->code;
+    const struct evaluate_context c = context(x, o->common);
+    return evaluate_check(&c, e);
 }
 
 // "ttft_ms<=500", "decode_tok_s>=12": a bound on an objective, in its unit.
@@ -163,25 +209,17 @@ static const char *file_text(const char *path, struct arena *a)
     return text;
 }
 
-// See struct cli_campaign.
+// Rows of the level that counts.
 static void make_rows(struct cli_campaign *x)
 {
     const struct campaign *c = &x->c;
-    const char *last = x->space->n_levels ? x->space->level[x->space->n_levels - 1] : NULL;
+    const char *last = x->space->level[x->space->n_levels - 1];
     x->row = malloc(((size_t)c->count + 1) * sizeof *x->row);
     if (!x->row)
         abort();
-    for (int64_t i = 0; i < c->count; i++) {
-        if (last && strcmp(c->row[i].level, last))
-            continue;
-        struct campaign_row *r = &x->row[x->n_rows++];
-        *r = c->row[i];
-        if (r->m.status == METRICS_OK && r->m.violation > 0) {
-            r->m.status = METRICS_INFEASIBLE;
-            snprintf(r->m.reason, sizeof r->m.reason, "misses a constraint of the space");
-            x->missed++;
-        }
-    }
+    for (int64_t i = 0; i < c->count; i++)
+        if (!strcmp(c->row[i].level, last))
+            x->row[x->n_rows++] = c->row[i];
 }
 
 static int write_csv(const struct cli_campaign *x, const char *path, struct err *e)
@@ -197,54 +235,63 @@ static int write_csv(const struct cli_campaign *x, const char *path, struct err 
     return rc;
 }
 
+// Whether the table can be written, before an hour of work.
+static int try_csv(const char *path, struct err *e)
+{
+    bool there = access(path, F_OK) == 0;
+    FILE *f = fopen(path, "a");
+    if (!f)
+        return err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
+    fclose(f);
+    if (!there)
+        unlink(path);
+    return 0;
+}
+
 // What the store keeps of the campaign, and how points are recognised.
 static int open_store(const struct cli_campaign_options *o, struct cli_campaign *x,
                       const struct evaluate_context *c, struct campaign_request *q, struct err *e)
 {
-    if (!o->out)
+    if (!o->out && !o->run)
         return 0;
-    if (store_open(o->out, STORE_WRITE, &q->store, e) < 0)
+    if (o->out && store_open(o->out, STORE_WRITE, &q->store, e) < 0)
         return e->code;
     q->identity = identity_create(c);
-    q->text = file_text(x->space->path, &x->arena);
+    q->text = o->text ? o->text : file_text(x->space->path, &x->arena);
     q->model = x->model->shape.name;
     q->retry = o->retry;
     return 0;
 }
 
 static int explore(const struct cli_campaign_options *o, struct cli_campaign *x,
-                   struct campaign_request *q, struct err *e)
+                   struct campaign_request q, struct err *e)
 {
     struct shown shown = {.space = x->space};
-    struct evaluate_context c = {.space = x->space,
-                                 .factory = &x->factory.base,
-                                 .model = x->model,
-                                 .prompt = x->prompt,
-                                 .seed = o->common->seed};
-    q->space = x->space;
-    q->context = &c;
+    const struct evaluate_context c = context(x, o->common);
+    q.space = x->space;
+    q.context = &c;
     for (int i = 0; i < o->n_targets; i++)
-        if (read_target(x->space, o->target[i], &q->rules, e) < 0)
+        if (read_target(x->space, o->target[i], &q.rules, e) < 0)
             return e->code;
-    q->jobs = q->jobs ? q->jobs : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    q->jobs = q->jobs > CAMPAIGN_MAX_JOBS ? CAMPAIGN_MAX_JOBS : q->jobs;
-    if (!x->factory.soc)
-        q->jobs = 1; // measurements beside each other would disturb each other
+    q.jobs = q.jobs ? q.jobs : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    q.jobs = q.jobs > CAMPAIGN_MAX_JOBS ? CAMPAIGN_MAX_JOBS : q.jobs;
+    if (!x->factory.soc || x->hardware_model)
+        q.jobs = 1; // measurements beside each other would disturb each other
     bool visible = cli_show_progress(o->common);
     if (visible) {
-        q->progress = show;
-        q->user = &shown;
+        q.progress = show;
+        q.user = &shown;
     }
-    if (open_store(o, x, &c, q, e) < 0)
+    if ((o->csv && try_csv(o->csv, e) < 0) || open_store(o, x, &c, &q, e) < 0)
         return e->code;
     cli_catch_stop();
-    int rc = campaign_run(q, &x->c, e);
+    int rc = o->run ? o->run(o->user, &q, &x->c, e) : campaign_run(&q, &x->c, e);
     if (visible)
         fprintf(stderr, "\r\033[K");
     struct err late = {0};
-    if (q->store && store_close(q->store, rc < 0 ? &late : e) < 0 && rc >= 0)
+    if (q.store && store_close(q.store, rc < 0 ? &late : e) < 0 && rc >= 0)
         rc = e->code;
-    identity_destroy(q->identity);
+    identity_destroy(q.identity);
     if (rc >= 0 && o->csv)
         rc = write_csv(x, o->csv, e);
     return rc;
@@ -257,12 +304,13 @@ int cli_campaign_run(const struct cli_campaign_options *o, struct cli_campaign *
                                  .rules = o->rules,
                                  .jobs = o->jobs,
                                  .timeout_s = o->timeout_s,
+                                 .window = o->window,
                                  .worker = &evaluate_worker,
                                  .stop = &cli_stop};
     *x = (struct cli_campaign){0};
     arena_init(&x->arena);
     if (search_parse(o->search, &x->arena, &q.search, &q.search_options, e) < 0 ||
-        prepare(o, x, e) < 0 || explore(o, x, &q, e) < 0) {
+        prepare(o, x, e) < 0 || explore(o, x, q, e) < 0) {
         cli_campaign_close(x);
         return e->code;
     }
@@ -277,6 +325,8 @@ void cli_campaign_close(struct cli_campaign *x)
     space_close(x->space);
     if (x->model)
         model_close(x->model);
+    if (x->hardware_model)
+        model_close(x->hardware_model);
     free(x->prompt);
     free(x->row);
     arena_fini(&x->arena);

@@ -146,6 +146,8 @@ int cmd_explore(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_plot(int argc, char **argv);
+int cmd_gate(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
 int cmd_repro(int argc, char **argv);
 int cmd_profile(int argc, char **argv);

@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 #include <time.h>
 #include "base/num.h"
+#include "cli/slurm.h"
 
 struct explore_options {
     struct common c;
     struct cli_campaign_options x;
+    struct slurm_options slurm;
     int top;
     char path[512];
 };
@@ -29,6 +31,7 @@ enum {
     KEY_TIMEOUT,
     KEY_RETRY,
     KEY_CSV,
+    KEY_WINDOW,
 };
 
 static const struct argp_option options[] = {
@@ -45,6 +48,10 @@ static const struct argp_option options[] = {
     {"output", 'o', "FILE.db", 0,
      "the store (default results/new/SPACE-TIME.db); one that exists goes on: what it knows is not "
      "evaluated again",
+     0},
+    {"window", KEY_WINDOW, "N", 0,
+     "points that are evaluated at once, at most (default 64); the result depends on it where a "
+     "searcher learns",
      0},
     {"retry", KEY_RETRY, 0, 0, "evaluate points of the store again that crashed or hung", 0},
     {"csv", KEY_CSV, "FILE", 0, "write this campaign's points as a table too", 0},
@@ -75,6 +82,12 @@ static error_t option(int key, char *arg, struct argp_state *state)
 {
     struct explore_options *o = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->slurm;
+        break;
+    case KEY_WINDOW:
+        o->x.window = cli_whole(state, "--window", arg, 1, CAMPAIGN_MAX_WINDOW);
+        break;
     case KEY_SEARCH:
         o->x.search = arg;
         break;
@@ -155,7 +168,7 @@ static const struct argp argp = {
     "-o "
     "goes on from there, also after a crash. Examples:\n  partita explore quick\n  partita explore "
     "hetero --search random --budget 500 -o hetero.db",
-    NULL,
+    slurm_children,
     NULL,
     NULL};
 
@@ -188,16 +201,25 @@ int cmd_explore(int argc, char **argv)
     struct err e = {0};
     common_init(&o.c);
     o.x.common = &o.c;
+    slurm_init(&o.slurm);
     cli_parse(&argp, argc, argv, &o);
-    if ((!o.x.out && default_path(&o, &e) < 0) || cli_campaign_run(&o.x, &x, &e) < 0)
+    if (slurm_prepare(&o.slurm, &o.x, &e) < 0 || (!o.x.out && default_path(&o, &e) < 0) ||
+        cli_campaign_run(&o.x, &x, &e) < 0)
         return cli_fail(&e);
+    if (slurm_is_part(&o.slurm, &x)) { // nothing to rank
+        int part = slurm_part_report(&o.slurm, &x);
+        cli_campaign_close(&x);
+        return part;
+    }
     ranking_make(x.row, x.n_rows, x.space->objective, x.space->n_objectives, &r);
     if (o.c.json)
         cli_ranking_json(stdout, &x, &r, o.top, &o.x);
     else
         cli_ranking_print(stdout, &x, &r, o.top, o.x.out);
     int rc = x.c.interrupted ? EXIT_INTERRUPT : EXIT_OK;
-    if (rc == EXIT_OK && x.c.count && !r.n_ok)
+    if (rc == EXIT_OK && x.c.count && !r.n_ok && r.n_violating)
+        rc = cli_error(EXIT_DEVICE, "no point of %s keeps its constraints", x.space->path);
+    else if (rc == EXIT_OK && x.c.count && !r.n_ok)
         rc =
             cli_error(EXIT_DEVICE, "no point of %s can run on %s", x.space->path, x.space->machine);
     ranking_fini(&r);

@@ -17,6 +17,11 @@ struct cli_campaign_options {
     int jobs;                                  // 0: one per core
     double timeout_s;                          // 0: none
     bool retry;
+    int window;       // between ask and tell; 0: the usual one
+    const char *text; // the space itself; then `space` is only its name. NULL: a file
+    // In place of campaign_run; NULL: that.
+    int (*run)(void *user, struct campaign_request *q, struct campaign *out, struct err *e);
+    void *user;
     const char *out;             // the store; NULL: none
     const char *csv;             // table; NULL: none
     const char *model;           // NULL: the space's
@@ -26,14 +31,14 @@ struct cli_campaign_options {
 struct cli_campaign {
     struct space *space;
     struct cli_factory factory;
-    struct model *model;
+    struct cli_factory others[METRICS_MAX_MACHINES - 1], hardware; // machines[1..]; the host
+    const struct machine_factory *factories[METRICS_MAX_MACHINES]; // of the space, in its order
+    struct model *model, *hardware_model;                          // the latter with weights
     int32_t *prompt;
     struct arena arena;
     struct campaign c;
-    // What is ranked: rows of the last level; those that miss a constraint count as infeasible.
-    struct campaign_row *row;
+    struct campaign_row *row; // [n_rows] of the last level: what is ranked
     int n_rows;
-    int64_t missed; // of these, a constraint
 };
 
 // Explores with progress on a terminal; Ctrl-C stops it cleanly (c.interrupted).

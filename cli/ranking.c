@@ -6,7 +6,7 @@
 #include <string.h>
 #include "base/digest.h"
 
-enum { MAX_COLUMNS = 8, MAX_REASONS = 6 };
+enum { MAX_COLUMNS = 3 + SEARCH_MAX_OBJECTIVES, MAX_REASONS = 6 };
 
 // The columns that a newcomer wants to see, then objectives that are not among them.
 static int columns(const struct ranking *r, enum metric *column)
@@ -219,23 +219,39 @@ static int shown(const struct ranking *r, int top)
     return top > 0 && top < r->n_ok ? top : r->n_ok;
 }
 
+// What the points were evaluated on: model, requests, machines.
+static void print_work(FILE *f, const struct cli_campaign *x)
+{
+    const struct space *s = x->space;
+    if (s->trace)
+        fprintf(f, "%s, %lld requests of %s as %d, on ", x->model->shape.name,
+                (long long)s->traced.n, s->trace, s->n_requests);
+    else
+        fprintf(f, "%s, %d prompt tokens + %d generated, on ", x->model->shape.name, s->n_prompt,
+                s->n_gen);
+    for (int i = 0; i < s->n_machines; i++)
+        fprintf(f, "%s%s", i ? ", " : "", s->machines[i]);
+    if (s->n_machines > 1)
+        fprintf(f, " (%s)", s->aggregate == AGGREGATE_WORST ? "worst" : "geometric mean");
+    fputc('\n', f);
+}
+
 void cli_ranking_print(FILE *f, const struct cli_campaign *x, const struct ranking *r, int top,
                        const char *path)
 {
     const struct campaign *c = &x->c;
     char hex[17];
     top = shown(r, top);
-    fprintf(f, "%s, %d prompt tokens + %d generated, on %s\n", x->model->shape.name,
-            x->space->n_prompt, x->space->n_gen, x->space->machine);
+    print_work(f, x);
     fprintf(f, "%lld of %lld points evaluated", (long long)c->count,
             (long long)space_count(x->space));
     if (c->cached)
         fprintf(f, " (%lld before, see the store)", (long long)c->cached);
-    fprintf(f, ", %d ran", r->n_ok);
+    fprintf(f, ", %d ran", r->n_ok + r->n_violating);
+    if (r->n_violating)
+        fprintf(f, " (%d outside the constraints, left out)", r->n_violating);
     if (c->infeasible)
         fprintf(f, ", %lld infeasible", (long long)c->infeasible);
-    if (x->missed)
-        fprintf(f, ", %lld miss a constraint", (long long)x->missed);
     if (c->crashed)
         fprintf(f, ", %lld crashed", (long long)c->crashed);
     if (c->hung)
@@ -302,8 +318,8 @@ void cli_ranking_json(FILE *f, const struct cli_campaign *x, const struct rankin
     json_i64(&j, "points", c->count);
     json_i64(&j, "space_points", space_count(x->space));
     json_i64(&j, "feasible", r->n_ok);
+    json_i64(&j, "violating", r->n_violating);
     json_i64(&j, "infeasible", c->infeasible);
-    json_i64(&j, "missed", x->missed);
     json_i64(&j, "crashed", c->crashed);
     json_i64(&j, "hung", c->hung);
     json_i64(&j, "cached", c->cached);

@@ -178,13 +178,13 @@ static const struct store_campaign *choose(const struct validate_options *o,
     return NULL;
 }
 
-// Rows of the campaign's last level that keep its constraints: the count.
+// Rows of the campaign's last level: the count.
 static int ranked_rows(struct campaign_row *row, int n)
 {
     int to = 0;
     const char *last = n ? row[n - 1].level : "";
     for (int i = 0; i < n; i++)
-        if (!strcmp(row[i].level, last) && !(row[i].m.violation > 0))
+        if (!strcmp(row[i].level, last))
             row[to++] = row[i];
     return to;
 }

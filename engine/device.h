@@ -31,6 +31,14 @@ struct buffer {
     void *priv[MACHINE_MAX_DEVICES]; // each device's own handle
 };
 
+// What a MATMUL multiplies, as far as it decides in how many bits activations are taken.
+enum activation_case {
+    ACTIVATION_PLAIN, // by weights of more than 8 bits
+    ACTIVATION_MANY,  // several tokens by quantised weights (8 bits or fewer)
+    ACTIVATION_ONE,   // one token by quantised weights
+    ACTIVATION_CASES
+};
+
 struct device_caps {
     const char *name;   // "gpu", "npu", "cpu"; unique in the machine
     const char *detail; // what it is: "PoCL pthread-haswell", "sd8gen3 Adreno 750"
@@ -44,6 +52,9 @@ struct device_caps {
     int max_graphs;   // resident static graphs; 0: no limit
     int64_t memory;   // bytes for weights, graphs and buffers; 0: no limit of its own
     double act_bytes; // bytes per activation value in its memory traffic (2: FP16)
+    // Bits in which MATMUL takes its activations: 16 for FP16, 32 for F32, 8 where an integer path
+    // quantises them first. 0: unknown.
+    int activation_bits[ACTIVATION_CASES];
     uint32_t orders;  // bit mask of 1 << operand_order that make a difference
     bool coherent;    // shared buffers need no map()
     bool flag;        // sets a flag word that the host can poll before the driver reports

@@ -97,6 +97,9 @@ struct machine {
     const char *name; // "host", "soc:sd8gen3"
     bool repeatable;  // a virtual clock: equal runs take equal times, one measurement is enough
     bool values;      // devices compute numbers
+    // Simulated in more detail than policies know of: slow, and profiled on a twin of less detail
+    // (docs/adr/0005).
+    bool detailed;
     // Whoever measures sets it: from the next reset on nobody else uses the machine and it stays
     // cool. Real hardware cannot be told; there its owner has to see to it.
     bool quiet;

@@ -52,6 +52,31 @@ void plan_whole(struct plan *p, struct plan_step *s, const struct op *op, int n_
             .device = device, .m1 = op->m, .n0 = op->last_only ? n_tokens - 1 : 0, .n1 = n_tokens});
 }
 
+// In how many bits a shard of a matmul takes its activations.
+static int activation_bits(const struct shard *h, const struct machine_desc *d, bool quantised)
+{
+    int n = h->n_pad ? h->n_pad : h->n1 - h->n0; // a device computes its padding, too
+    enum activation_case c = !quantised ? ACTIVATION_PLAIN
+                             : n > 1    ? ACTIVATION_MANY
+                                        : ACTIVATION_ONE;
+    return d->device[h->device].activation_bits[c];
+}
+
+int plan_activation_bits(const struct plan *p, const struct graph *g, const struct machine_desc *d)
+{
+    bool quantised = g->model->shape.weight_bits <= 8;
+    int least = 0;
+    for (int i = 0; i < p->n_steps; i++)
+        for (int o = 0; o < g->n_ops; o++)
+            for (int j = 0; g->op[o].kind == OP_MATMUL && j < p->step[i].op[o].n_shards; j++) {
+                int bits = activation_bits(&p->step[i].op[o].shard[j], d, quantised);
+                if (!bits)
+                    return 0;
+                least = !least || bits < least ? bits : least;
+            }
+    return least;
+}
+
 uint64_t plan_digest(const struct plan *p)
 {
     uint64_t d = digest_u64(DIGEST_INIT, (uint64_t)p->n_tokens);

@@ -55,6 +55,10 @@ void plan_whole(struct plan *p, struct plan_step *s, const struct op *op, int n_
 int plan_check(const struct plan *p, const struct graph *g, const struct machine_desc *d,
                const struct machine *live, struct err *e);
 
+// The least number of bits in which any matmul of the plan takes its activations (caps of its
+// device); 0 when one of its devices does not say.
+int plan_activation_bits(const struct plan *p, const struct graph *g, const struct machine_desc *d);
+
 uint64_t plan_digest(const struct plan *p);
 // One line per operator: "gate_up  weight-centric  gpu[0:8192] npu[8192:28672] n=256".
 void plan_print(const struct plan *p, const struct graph *g, const struct machine_desc *d, FILE *f);

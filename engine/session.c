@@ -154,6 +154,21 @@ static uint64_t logits_digest(const struct run *r)
     return l ? digest_bytes(DIGEST_INIT, l, (size_t)r->q->model->shape.n_vocab * sizeof *l) : 0;
 }
 
+// What is known of the plans themselves.
+static void collect_plans(const struct run *r, struct session_result *out)
+{
+    const struct plan *p = &r->prefill_plan, *q = &r->decode_plan;
+    struct machine_desc d;
+    machine_describe(r->q->machine, &d);
+    int a = plan_activation_bits(p, &r->prefill_graph, &d);
+    int b = plan_activation_bits(q, &r->decode_graph, &d);
+    out->activation_bits = a < b ? a : b;
+    out->plan_prefill = plan_digest(p);
+    out->plan_decode = plan_digest(q);
+    out->predicted_prefill_ms = p->predicted_ps > 0 ? p->predicted_ps / PS_PER_MS : (double)NAN;
+    out->predicted_decode_ms = q->predicted_ps > 0 ? q->predicted_ps / PS_PER_MS : (double)NAN;
+}
+
 static void collect(struct run *r, int64_t elapsed, struct session_result *out)
 {
     const struct session_request *q = r->q;
@@ -179,12 +194,7 @@ static void collect(struct run *r, int64_t elapsed, struct session_result *out)
     out->energy_j = j.total;
     out->temperature_c = j.temperature;
     out->throttled = j.throttled;
-    out->plan_prefill = plan_digest(&r->prefill_plan);
-    out->plan_decode = plan_digest(&r->decode_plan);
-    out->predicted_prefill_ms =
-        r->prefill_plan.predicted_ps > 0 ? r->prefill_plan.predicted_ps / PS_PER_MS : (double)NAN;
-    out->predicted_decode_ms =
-        r->decode_plan.predicted_ps > 0 ? r->decode_plan.predicted_ps / PS_PER_MS : (double)NAN;
+    collect_plans(r, out);
     out->logits_digest = logits_digest(r);
     uint64_t d = digest_u64(digest_u64(DIGEST_INIT, out->plan_prefill), out->plan_decode);
     for (int i = 0; out->tokens && i < out->n_gen; i++)
@@ -241,6 +251,35 @@ static int generate(struct run *r, struct session_result *out, struct err *e)
     out->decode_gb_s = more ? out->bytes_decode / (ms(end - first) * 1e6) : (double)NAN;
     collect(r, end - begin, out);
     return 0;
+}
+
+int session_plan(const struct session_request *q, struct session_result *out, struct err *e)
+{
+    struct run r = {.q = q};
+    const double unknown = (double)NAN;
+    *out = (struct session_result){.n_prompt = q->n_prompt,
+                                   .n_gen = q->n_gen,
+                                   .ttft_ms = unknown,
+                                   .tpot_ms = unknown,
+                                   .prefill_tok_s = unknown,
+                                   .decode_tok_s = unknown,
+                                   .total_ms = unknown,
+                                   .prepare_ms = unknown,
+                                   .energy_j = unknown,
+                                   .energy_prefill_j = unknown,
+                                   .power_prefill_w = unknown,
+                                   .bytes_moved = unknown,
+                                   .bytes_decode = unknown,
+                                   .decode_gb_s = unknown,
+                                   .memory_bytes = unknown,
+                                   .frames_prefill = {.rate = unknown},
+                                   .frames_decode = {.rate = unknown}};
+    int rc = make_plans(&r, e);
+    if (rc == 0)
+        collect_plans(&r, out);
+    plan_fini(&r.prefill_plan);
+    plan_fini(&r.decode_plan);
+    return rc;
 }
 
 int session_run(const struct session_request *q, struct session_result *out, struct err *e)

@@ -61,6 +61,7 @@ struct session_result {
     double throttled;                                 // share of the time at lowered clocks
     double frame_rate;                                // that the game wants; 0: there is none
     struct session_frames frames_prefill, frames_decode;
+    int activation_bits; // the least in which a matmul takes its activations; 0: unknown
     uint64_t submissions, joins;
     uint64_t plan_prefill, plan_decode; // digests
     uint64_t logits_digest;             // of the last logits' bytes (0 without values)
@@ -72,6 +73,10 @@ struct session_result {
 // Fills the cost table for a session of this size (operators and the scheme's overheads).
 int session_profile(struct machine *m, const struct model *model, int n_prompt, int n_gen,
                     struct cost_table *t, struct err *e);
+
+// Plans both phases and runs nothing: fills what is known by then (predictions, digests of the
+// plans, activation_bits); times, rates, energies and memory are NaN.
+int session_plan(const struct session_request *q, struct session_result *out, struct err *e);
 
 int session_run(const struct session_request *q, struct session_result *out, struct err *e);
 void session_result_fini(struct session_result *r);

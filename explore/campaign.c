@@ -31,6 +31,7 @@ struct slot {
     struct search_point p;
     int64_t twin; // an earlier ask of the window with the same key; -1: none
     bool done, cached;
+    bool twinned; // is the twin of a later ask
     struct campaign_row r; // metrics once done
 };
 
@@ -40,9 +41,10 @@ struct loop {
     struct search *search;
     struct stop *stop;
     struct workers *workers;
-    int64_t asked, given, told, room, total;
+    int64_t asked, given, told, room, missing_room, total;
     int window;
     struct slot *ring;
+    uint64_t *key; // of the slots, by themselves: they are searched
     int64_t best;    // row with the least first objective, -1: none
     int64_t waiting; // answers and tells, not committed
     double begin, committed;
@@ -67,23 +69,6 @@ static struct slot *slot(const struct loop *l, int64_t i)
 
 // --- a point by its key
 
-// How far the metrics miss the space's constraints: each by its share of the limit, added up.
-static double violation(const struct space *s, const struct metrics *m)
-{
-    double sum = 0;
-    for (int i = 0; i < s->n_constraints && m->status == METRICS_OK; i++) {
-        const struct space_constraint *c = &s->constraint[i];
-        double v = m->value[c->metric], over = c->at_least ? c->limit - v : v - c->limit;
-        sum += isnan(v) ? 1 : over > 0 ? over / fmax(fabs(c->limit), 1e-300) : 0;
-    }
-    return sum;
-}
-
-static const char *level_name(const struct space *s, const struct search_point *p)
-{
-    return p->level < s->n_levels && s->level[p->level] ? s->level[p->level] : "";
-}
-
 // Fills the row of an asked point, without metrics.
 static void identify(struct loop *l, struct slot *s)
 {
@@ -94,13 +79,13 @@ static void identify(struct loop *l, struct slot *s)
                                  .policy = g.policy,
                                  .sync = g.sync,
                                  .soc = g.soc,
-                                 .level = level_name(space, &s->p),
+                                 .level = g.level,
                                  .label = g.label};
     if (l->q->identity) {
         s->r.key = identity_key(l->q->identity, &s->p, &g, &s->r.config);
     } else {
         s->r.config = space_config_digest(space, &g);
-        s->r.key = digest_str(s->r.config, s->r.level);
+        s->r.key = s->r.config;
     }
 }
 
@@ -110,10 +95,11 @@ static int recall(struct loop *l, struct slot *s, struct err *e)
     struct campaign_row old;
     struct arena_mark mark = arena_mark(&l->out->arena);
     for (int64_t i = l->told; i < l->asked && s->twin < 0; i++)
-        if (slot(l, i)->r.key == s->r.key)
+        if (l->key[i % l->window] == s->r.key)
             s->twin = i;
     if (s->twin >= 0) {
-        const struct slot *twin = slot(l, s->twin);
+        struct slot *twin = slot(l, s->twin);
+        twin->twinned = true;
         s->done = s->cached = twin->done;
         s->r.m = twin->r.m;
         return 0;
@@ -126,7 +112,7 @@ static int recall(struct loop *l, struct slot *s, struct err *e)
         return rc < 0 ? rc : 0;
     s->done = s->cached = true;
     s->r.m = old.m;
-    s->r.m.violation = violation(l->q->space, &old.m);
+    s->r.m.violation = space_violation(l->q->space, &old.m);
     return 0;
 }
 
@@ -139,20 +125,61 @@ static int fill(struct loop *l, struct err *e)
     while (!stopping(l) && !c->reason && l->asked - l->told < l->window) {
         c->reason = stop_check(l->stop, l->asked, now() - l->begin);
         struct slot *s = slot(l, l->asked);
+        s->p = (struct search_point){.level = 0};
         if (c->reason || !l->q->search->ask(l->search, &s->p))
             break;
-        s->done = s->cached = false;
+        s->done = s->cached = s->twinned = false;
         s->twin = -1;
         identify(l, s);
         if (recall(l, s, e) < 0)
             return e->code;
-        l->asked++;
+        l->key[l->asked++ % l->window] = s->r.key;
+    }
+    return 0;
+}
+
+static void add_missing(struct loop *l, const struct slot *s)
+{
+    struct campaign *c = l->out;
+    if (c->n_missing == l->missing_room) {
+        l->missing_room = l->missing_room ? l->missing_room * 2 : 256;
+        c->missing = realloc(c->missing, (size_t)l->missing_room * sizeof *c->missing);
+        if (!c->missing)
+            abort();
+    }
+    c->missing[c->n_missing++] = (struct campaign_missing){s->p, s->r};
+}
+
+// With ask_only: what the window waits for, and beyond the window what will be asked whatever the
+// answers are.
+static int collect(struct loop *l, struct err *e)
+{
+    const struct campaign_request *q = l->q;
+    const bool free = !q->search->adaptive && !q->rules.patience && !q->rules.n_targets;
+    struct slot s = {.twin = -1};
+    for (int64_t i = l->told; i < l->asked; i++)
+        if (!slot(l, i)->done && slot(l, i)->twin < 0)
+            add_missing(l, slot(l, i));
+    if (!l->out->n_missing || !free)
+        return 0;
+    for (int64_t i = l->asked; !stopping(l) && !stop_check(l->stop, i, now() - l->begin); i++) {
+        if (!q->search->ask(l->search, &s.p))
+            break;
+        s.twin = -1;
+        s.done = false;
+        identify(l, &s);
+        if (recall(l, &s, e) < 0)
+            return e->code;
+        if (!s.done && s.twin < 0)
+            add_missing(l, &s);
     }
     return 0;
 }
 
 static int give(struct loop *l, struct err *e)
 {
+    if (l->q->ask_only)
+        return 0;
     for (; l->given < l->asked; l->given++) {
         const struct slot *s = slot(l, l->given);
         if (s->done || s->twin >= 0)
@@ -239,7 +266,7 @@ static int tell(struct loop *l, struct err *e)
     if (o.ok && last && !(o.violation > 0) &&
         (l->best < 0 || first_objective(l, c->count - 1) < first_objective(l, l->best)))
         l->best = c->count - 1;
-    if (l->q->store && store_ask(l->q->store, c->id, c->count - 1, r, e) < 0)
+    if (l->q->store && !l->q->points_only && store_ask(l->q->store, c->id, c->count - 1, r, e) < 0)
         return e->code;
     l->waiting++;
     return 0;
@@ -250,9 +277,9 @@ static int answer(struct loop *l, int64_t id, const struct metrics *m, struct er
 {
     struct slot *s = slot(l, id);
     s->r.m = *m;
-    s->r.m.violation = violation(l->q->space, m);
+    s->r.m.violation = space_violation(l->q->space, m);
     s->done = true;
-    for (int64_t i = id + 1; i < l->asked; i++)
+    for (int64_t i = id + 1; s->twinned && i < l->asked; i++)
         if (slot(l, i)->twin == id) {
             slot(l, i)->r.m = s->r.m;
             slot(l, i)->done = slot(l, i)->cached = true;
@@ -281,7 +308,7 @@ static int loop(struct loop *l, struct err *e)
                 return e->code;
             continue;
         }
-        if (l->told == l->given)
+        if (l->told == l->given || l->q->ask_only)
             break; // stopped, and nothing is running
         int64_t id;
         struct metrics m;
@@ -289,6 +316,8 @@ static int loop(struct loop *l, struct err *e)
         if (rc < 0 || (rc > 0 && answer(l, id, &m, e) < 0))
             return e->code;
     }
+    if (l->q->ask_only && collect(l, e) < 0)
+        return e->code;
     return commit(l, e);
 }
 
@@ -319,7 +348,7 @@ static int begin(struct loop *l, struct err *e)
     const struct campaign_request *q = l->q;
     const struct space *s = q->space;
     struct arena *a = &l->out->arena;
-    if (!q->store)
+    if (!q->store || q->points_only)
         return 0;
     struct store_campaign c = {
         .name = s->name ? s->name : "",
@@ -356,7 +385,9 @@ static int finish(struct loop *l, struct err *e)
         c->reason = STOP_DONE;
     c->stopped = stop_text(c->reason);
     c->seconds = now() - l->begin;
-    if (!l->q->store)
+    if (c->n_missing && !c->interrupted)
+        c->stopped = "";
+    if (!l->q->store || l->q->points_only)
         return 0;
     int rc = store_campaign_end(l->q->store, c->id, c->stopped, e);
     return rc < 0 ? rc : store_commit(l->q->store, e);
@@ -387,7 +418,8 @@ int campaign_run(const struct campaign_request *q, struct campaign *out, struct 
     if (q->window > 0)
         l.window = q->window < CAMPAIGN_MAX_WINDOW ? q->window : CAMPAIGN_MAX_WINDOW;
     l.ring = calloc((size_t)l.window, sizeof *l.ring);
-    if (!l.ring)
+    l.key = calloc((size_t)l.window, sizeof *l.key);
+    if (!l.ring || !l.key)
         abort();
     *out = (struct campaign){.space = q->space, .digest = DIGEST_INIT};
     arena_init(&out->arena);
@@ -401,6 +433,7 @@ int campaign_run(const struct campaign_request *q, struct campaign *out, struct 
         stop_close(l.stop);
     workers_close(l.workers);
     free(l.ring);
+    free(l.key);
     if (rc < 0)
         campaign_fini(out);
     return rc < 0 ? rc : 0;
@@ -409,6 +442,7 @@ int campaign_run(const struct campaign_request *q, struct campaign *out, struct 
 void campaign_fini(struct campaign *c)
 {
     free(c->row);
+    free(c->missing);
     arena_fini(&c->arena);
     *c = (struct campaign){0};
 }

@@ -55,24 +55,34 @@ struct campaign_request {
     int jobs;         // worker processes; 0: evaluate in this process
     double timeout_s; // longer is hung; 0: no limit. Needs jobs > 0
     const struct campaign_worker *worker;
-    const void *context;               // for worker->open
-    struct store *store;               // NULL, or open for writing: every point is kept there
-    struct identity *identity;         // of points; NULL: by their texts (tests)
-    const char *text;                  // the space's file, for the store; may be NULL
-    const char *model;                 // its name, for the store; NULL: the space's
-    bool retry;                        // evaluate again what crashed or hung in the store
+    const void *context;       // for worker->open
+    struct store *store;       // NULL, or open for writing: every point is kept there
+    struct identity *identity; // of points; NULL: by their texts (tests)
+    const char *text;          // the space's file, for the store; may be NULL
+    const char *model;         // its name, for the store; NULL: the space's
+    bool retry;                // evaluate again what crashed or hung in the store
+    bool points_only;          // the store keeps the points and does not hear of a campaign
+    bool ask_only; // evaluate nothing: what is not in the store is collected in `missing`
     const volatile sig_atomic_t *stop; // NULL, or set to non-zero to stop
     // Called after points were told and, with a store, committed (may be NULL).
     void (*progress)(void *user, const struct campaign_progress *p);
     void *user;
 };
 
+// A point that was asked and that the store does not know.
+struct campaign_missing {
+    struct search_point p;
+    struct campaign_row row; // its key and words
+};
+
 struct campaign {
     const struct space *space;
     struct campaign_row *row; // in ask order
     int64_t count, infeasible, crashed, hung;
-    int64_t cached;          // of `count`: told from the store, not evaluated
-    int64_t id;              // in the store
+    int64_t cached;                   // of `count`: told from the store, not evaluated
+    int64_t id;                       // in the store
+    struct campaign_missing *missing; // with ask_only; none: the campaign is complete
+    int64_t n_missing;
     enum stop_reason reason; // why it ended
     const char *stopped;     // the same in words
     bool interrupted;

@@ -1,39 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+// A point is evaluated machine by machine and request by request; the metrics of the requests are
+// put together first (a workload), then those of the machines (metrics.c). A machine or request
+// that cannot do the point makes it infeasible: a configuration is one for all of them.
 #include "explore/evaluate.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/profile.h"
-#include "engine/session.h"
-
-// Machines kept open. Searchers walk SoC keys slowest, so a few are enough; the longest unused one
-// makes room.
-enum { MAX_VARIANTS = 16, MAX_SCHEMES = 128 };
-
-struct scheme {
-    char spec[256];
-    struct cost_overheads overheads;
-    bool offered;
-    char reason[240]; // why not
-};
-
-struct variant {
-    char soc[1024];          // the overrides, joined
-    struct machine *machine; // NULL: could not be opened
-    struct cost_table *cost;
-    char reason[240];
-    int n_schemes;
-    struct scheme *scheme;
-    uint64_t used; // turn of its last use
-};
+#include "explore/evaluate_internal.h"
 
 struct evaluator {
     struct evaluate_context c;
+    struct variants variants;
     struct arena arena; // of one point
-    struct variant variant[MAX_VARIANTS];
-    int n_variants;
-    uint64_t turn;
+    struct metrics request[SPACE_MAX_REQUESTS], machine[METRICS_MAX_MACHINES];
 };
 
 struct evaluator *evaluator_create(const struct evaluate_context *c)
@@ -42,107 +21,79 @@ struct evaluator *evaluator_create(const struct evaluate_context *c)
     if (!v)
         abort();
     v->c = *c;
+    v->variants.c = &v->c;
     arena_init(&v->arena);
     return v;
 }
 
-static void close_variant(struct variant *r)
-{
-    if (r->machine)
-        r->machine->ops->close(r->machine);
-    cost_destroy(r->cost);
-    free(r->scheme);
-    *r = (struct variant){0};
-}
-
 void evaluator_destroy(struct evaluator *v)
 {
-    for (int i = 0; i < v->n_variants; i++)
-        close_variant(&v->variant[i]);
+    variants_close(&v->variants);
     arena_fini(&v->arena);
     free(v);
 }
 
-// A machine with its cost table; on failure the reason is kept, so that it is looked for once.
-static void open_variant(struct evaluator *v, struct variant *r, const struct space_config *g)
-{
-    const struct space *s = v->c.space;
-    struct err e = {0};
-    *r = (struct variant){.cost = cost_create()};
-    r->scheme = calloc(MAX_SCHEMES, sizeof *r->scheme);
-    if (!r->scheme)
-        abort();
-    snprintf(r->soc, sizeof r->soc, "%s", g->soc);
-    if (v->c.factory->open(v->c.factory, g->override, g->n_overrides, &r->machine, &e) < 0) {
-        r->machine = NULL;
-    } else if (session_profile(r->machine, v->c.model, s->n_prompt, s->n_gen, r->cost, &e) < 0) {
-        r->machine->ops->close(r->machine);
-        r->machine = NULL;
-    }
-    if (!r->machine)
-        err_text(&e, r->reason, sizeof r->reason);
-}
-
-static struct variant *find_variant(struct evaluator *v, const struct space_config *g)
-{
-    struct variant *oldest = &v->variant[0];
-    v->turn++;
-    for (int i = 0; i < v->n_variants; i++) {
-        struct variant *r = &v->variant[i];
-        if (!strcmp(r->soc, g->soc)) {
-            r->used = v->turn;
-            return r;
-        }
-        oldest = r->used < oldest->used ? r : oldest;
-    }
-    if (v->n_variants < MAX_VARIANTS)
-        oldest = &v->variant[v->n_variants++];
-    else
-        close_variant(oldest);
-    open_variant(v, oldest, g);
-    oldest->used = v->turn;
-    return oldest;
-}
-
-// What hand-overs cost under a scheme on this machine, measured once.
-static struct scheme *find_scheme(struct evaluator *v, struct variant *r, const char *spec,
-                                  const struct sync_ops *sync, const void *options)
-{
-    struct err e = {0};
-    struct machine_desc d;
-    for (int i = 0; i < r->n_schemes; i++)
-        if (!strcmp(r->scheme[i].spec, spec))
-            return &r->scheme[i];
-    if (r->n_schemes == MAX_SCHEMES)
-        r->n_schemes = 0;
-    struct scheme *s = &r->scheme[r->n_schemes++];
-    *s = (struct scheme){0};
-    snprintf(s->spec, sizeof s->spec, "%s", spec);
-    machine_describe(r->machine, &d);
-    s->offered =
-        sync->offered(&d, options, &e) >= 0 &&
-        profile_sync(r->machine, v->c.model, sync, options, v->c.space->n_prompt, r->cost, &e) >= 0;
-    s->overheads = *cost_overheads(r->cost);
-    if (!s->offered)
-        err_text(&e, s->reason, sizeof s->reason);
-    return s;
-}
-
-static void infeasible(struct metrics *out, const char *reason)
+static bool infeasible(struct metrics *out, const char *reason)
 {
     metrics_init(out, METRICS_INFEASIBLE);
     snprintf(out->reason, sizeof out->reason, "%s", reason);
+    return false;
 }
 
-static void run(struct evaluator *v, const struct space_config *g, struct metrics *out)
+// The session of a request that is ready to run: planned only, or run.
+static bool run_session(const struct session_request *q, enum space_level level,
+                        struct metrics *out)
+{
+    struct session_result r;
+    struct err e = {0};
+    char text[240];
+    bool plan = level == LEVEL_ESTIMATE;
+    if ((plan ? session_plan(q, &r, &e) : session_run(q, &r, &e)) < 0)
+        return infeasible(out, err_text(&e, text, sizeof text));
+    metrics_from(out, &r);
+    if (plan)
+        metrics_estimate(out, q->n_prompt, q->n_gen);
+    session_result_fini(&r);
+    return true;
+}
+
+static bool run_request(struct evaluator *v, struct variant *variant, enum space_level level,
+                        const struct space_config *g, struct session_request q, int request,
+                        struct metrics *out)
+{
+    const struct space_request *r = &v->c.space->request[request];
+    const char *reason = "";
+    q.n_prompt = r->n_prompt;
+    q.n_gen = r->n_gen;
+    if (!variant_prepare(&v->variants, variant, request, g->sync, &q, &reason))
+        return infeasible(out, reason);
+    q.machine = variant_machine(&v->variants, variant, level, g, &reason);
+    if (!q.machine)
+        return infeasible(out, reason);
+    return run_session(&q, level, out);
+}
+
+static bool run_machine(struct evaluator *v, int machine, enum space_level level,
+                        const struct space_config *g, const struct session_request *q,
+                        struct metrics *out)
 {
     const struct space *s = v->c.space;
-    struct session_request q = {.model = v->c.model,
-                                .n_prompt = s->n_prompt,
-                                .n_gen = s->n_gen,
-                                .prompt = v->c.prompt,
-                                .sampler = {.top_p = 1, .seed = v->c.seed}};
-    struct session_result r;
+    struct variant *variant =
+        variant_find(&v->variants, level == LEVEL_HARDWARE ? HARDWARE : machine, g);
+    for (int i = 0; i < s->n_requests; i++)
+        if (!run_request(v, variant, level, g, *q, i, &v->request[i])) {
+            *out = v->request[i];
+            return false;
+        }
+    metrics_of_requests(v->request, s->request, s->n_requests, out);
+    return true;
+}
+
+static void run(struct evaluator *v, enum space_level level, const struct space_config *g,
+                struct metrics *out)
+{
+    const struct space *s = v->c.space;
+    struct session_request q = {.prompt = v->c.prompt, .sampler = {.top_p = 1, .seed = v->c.seed}};
     struct err e = {0};
     char text[240];
     if (policy_parse(g->policy, &v->arena, &q.policy, &q.policy_options, &e) < 0 ||
@@ -150,25 +101,15 @@ static void run(struct evaluator *v, const struct space_config *g, struct metric
         infeasible(out, err_text(&e, text, sizeof text));
         return;
     }
-    struct variant *variant = find_variant(v, g);
-    if (!variant->machine) {
-        infeasible(out, variant->reason);
-        return;
-    }
-    const struct scheme *scheme = find_scheme(v, variant, g->sync, q.sync, q.sync_options);
-    if (!scheme->offered) {
-        infeasible(out, scheme->reason);
-        return;
-    }
-    *cost_overheads(variant->cost) = scheme->overheads;
-    q.machine = variant->machine;
-    q.cost = variant->cost;
-    if (session_run(&q, &r, &e) < 0) {
-        infeasible(out, err_text(&e, text, sizeof text));
-        return;
-    }
-    metrics_from(out, &r);
-    session_result_fini(&r);
+    for (int i = 0; i < s->n_machines; i++)
+        if (!run_machine(v, i, level, g, &q, &v->machine[i])) {
+            snprintf(text, sizeof text, "%s%s%.180s", s->n_machines > 1 ? s->machines[i] : "",
+                     s->n_machines > 1 ? ": " : "", v->machine[i].reason);
+            infeasible(out, s->n_machines > 1 ? text : v->machine[i].reason);
+            return;
+        }
+    metrics_of_machines(v->machine, s->n_machines, s->aggregate, out);
+    out->violation = space_violation(s, out);
 }
 
 void evaluator_run(struct evaluator *v, const struct search_point *p, struct metrics *out)
@@ -176,7 +117,7 @@ void evaluator_run(struct evaluator *v, const struct search_point *p, struct met
     struct space_config g;
     struct arena_mark mark = arena_mark(&v->arena);
     space_resolve(v->c.space, p, &v->arena, &g);
-    run(v, &g, out);
+    run(v, v->c.space->kind[p->level], &g, out);
     arena_rewind(&v->arena, mark);
 }
 

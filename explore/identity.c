@@ -27,7 +27,8 @@ struct memory {
 struct identity {
     const struct evaluate_context *c;
     struct memory policy, sync, machine;
-    uint64_t work; // model and requests
+    uint64_t work;     // model and requests
+    uint64_t hardware; // of level "hardware": the host and the model with weights; 0: none
     struct arena arena;
 };
 
@@ -114,14 +115,20 @@ static uint64_t factory_digest(const struct machine_factory *f, const char *cons
     return digest_u64(d, f->values);
 }
 
-// Of all machines of the space under these overrides.
+// Of all machines of the space under these overrides, and of how their metrics become one.
 static uint64_t machine_digest(struct identity *d, const char *text, const char *const *overrides,
                                int n)
 {
     bool is_new;
+    const struct space *s = d->c->space;
     struct known *k = lookup(d, &d->machine, text, &is_new);
-    if (is_new)
-        k->digest = digest_u64(DIGEST_INIT, factory_digest(d->c->factory, overrides, n));
+    if (!is_new)
+        return k->digest;
+    k->digest = digest_u64(DIGEST_INIT, s->n_machines > 1 ? 1 + (uint64_t)s->aggregate : 0);
+    for (int i = 0; i < s->n_machines; i++)
+        k->digest = digest_u64(
+            k->digest,
+            factory_digest(d->c->factories ? d->c->factories[i] : d->c->factory, overrides, n));
     return k->digest;
 }
 
@@ -144,24 +151,28 @@ struct identity *identity_create(const struct evaluate_context *c)
         b = digest_u64(digest_bytes(b, c->prompt, (size_t)s->n_prompt * sizeof *c->prompt),
                        c->seed);
     d->work = b;
+    if (c->hardware)
+        d->hardware = digest_u64(factory_digest(c->hardware, NULL, 0),
+                                 c->hardware_model ? c->hardware_model->digest : 0);
     return d;
 }
 
 uint64_t identity_base(struct identity *d)
 {
-    return digest_u64(d->work, machine_digest(d, "", NULL, 0));
+    return digest_u64(digest_u64(d->work, d->hardware), machine_digest(d, "", NULL, 0));
 }
 
 uint64_t identity_key(struct identity *d, const struct search_point *p,
                       const struct space_config *g, uint64_t *config)
 {
-    const struct space *s = d->c->space;
+    bool hardware = d->hardware && d->c->space->kind[p->level] == LEVEL_HARDWARE;
     uint64_t k = digest_u64(DIGEST_INIT, policy_digest(d, g->policy));
     k = digest_u64(k, sync_digest(d, g->sync));
-    k = digest_u64(k, machine_digest(d, g->soc, g->override, g->n_overrides));
+    k = digest_u64(k,
+                   hardware ? d->hardware : machine_digest(d, g->soc, g->override, g->n_overrides));
     *config = k;
     k = digest_u64(digest_str(k, code_version), d->work);
-    return digest_str(k, p->level < s->n_levels && s->level[p->level] ? s->level[p->level] : "");
+    return digest_str(k, g->level);
 }
 
 void identity_destroy(struct identity *d)

@@ -31,17 +31,34 @@ enum metric {
     METRIC_COUNT,
 };
 
+// How one metric of several requests, or of several machines, becomes one.
+enum metric_mean {
+    MEAN_REQUEST, // requests: mean by weight; machines: as the space says
+    MEAN_TOKEN,   // requests: mean by weight and generated tokens after the first
+    MEAN_PREFILL, // requests: mean by weight and time to first token
+    MEAN_DECODE,  // requests: mean by weight and time after it
+    MEAN_RATE,    // requests: tokens over time, both added up by weight
+    MEAN_COUNT,   // requests: mean by weight; machines: arithmetic mean (may be 0)
+    MEAN_MOST,    // the largest
+    MEAN_LEAST,   // the least
+};
+
 struct metric_row {
     const char *name;  // key and CSV column: "ttft_ms"
     const char *title; // for people: "TTFT"
     const char *unit;  // "ms"; "" for none
     bool objective;    // can be minimised (or, a rate, maximised)
     bool rate;         // more is better
+    enum metric_mean mean;
+    enum unit unit_kind; // constraints may be written in it; UNIT_NONE: plain numbers only
+    double base;         // one `unit` in base units of unit_kind (1 ms = 1e9 ps)
 };
 extern const struct metric_row metric_rows[METRIC_COUNT];
 
 // Index of the metric, or -1.
 int metric_find(const char *name);
+// Is it known before anything runs, from the plans alone (level "estimate")?
+bool metric_estimated(enum metric m);
 // What is minimised for this metric: the value, or the inverse of a rate.
 double metric_objective(enum metric m, double value);
 
@@ -57,6 +74,12 @@ const char *metrics_status_name(enum metrics_status s);
 // The most machines that one point is evaluated on.
 enum { METRICS_MAX_MACHINES = 8 };
 
+// How metrics of several machines become one value.
+enum metrics_aggregate {
+    AGGREGATE_GEOMEAN, // geometric mean: a ratio on one machine counts as much as on another
+    AGGREGATE_WORST,   // of each metric by itself the worst
+};
+
 struct metrics {
     enum metrics_status status;
     char reason[240];                   // "" when ok
@@ -69,8 +92,25 @@ struct metrics {
     double by_machine[METRICS_MAX_MACHINES][METRIC_COUNT];
 };
 
+// It ran and keeps the constraints.
+bool metrics_feasible(const struct metrics *m);
 void metrics_init(struct metrics *m, enum metrics_status status); // all unknown
 void metrics_from(struct metrics *m, const struct session_result *r);
+// The plan's own predictions in the place of what they predict: ttft_ms, tpot_ms, total_ms, rates.
+void metrics_estimate(struct metrics *m, int n_prompt, int n_gen);
+
+// One request of a workload: a prompt and its generation. Weights add up to 1.
+struct space_request {
+    int n_prompt, n_gen;
+    double weight;
+};
+// Metrics of the requests as those of the workload (see enum metric_mean); one request: as it is.
+void metrics_of_requests(const struct metrics *m, const struct space_request *r, int n,
+                         struct metrics *out);
+// Metrics of n machines as one, each also in by_machine; one machine: as it is.
+void metrics_of_machines(const struct metrics *m, int n, enum metrics_aggregate how,
+                         struct metrics *out);
+
 uint64_t metrics_digest(uint64_t d, const struct metrics *m); // status, values, session digest
 
 // An evaluated point in words: what campaign, store, ranking and report hand each other.

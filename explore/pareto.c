@@ -90,6 +90,27 @@ void pareto_front(const double *v, int n, int k, bool *front)
     free(key);
 }
 
+static int by_number(const void *x, const void *y)
+{
+    const double *a = x, *b = y;
+    return (*a > *b) - (*a < *b);
+}
+
+// The (lower) median of the values above 0 of objective j; 0 when there is none.
+static double usual(const double *v, int n, int k, int j)
+{
+    double *above = array(n, sizeof *above), median = 0;
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        if (v[i * k + j] > 0)
+            above[count++] = v[i * k + j];
+    qsort(above, (size_t)count, sizeof *above, by_number);
+    if (count)
+        median = above[(count - 1) / 2];
+    free(above);
+    return median;
+}
+
 void pareto_score(const double *v, int n, int k, double *score)
 {
     int live[MAX_OBJECTIVES], n_live = live_objectives(v, n, k, live), used = 0;
@@ -98,11 +119,12 @@ void pareto_score(const double *v, int n, int k, double *score)
     for (int l = 0; l < n_live; l++) {
         int j = live[l];
         double best = v[pareto_best(v, n, k, j) * k + j];
-        if (!(best > 0))
+        double shift = best == 0 ? usual(v, n, k, j) : 0;
+        if (!(best + shift > 0))
             continue;
         used++;
         for (int i = 0; i < n; i++)
-            score[i] += log(v[i * k + j] / best);
+            score[i] += log((v[i * k + j] + shift) / (best + shift));
     }
     for (int i = 0; i < n; i++)
         score[i] = used ? exp(score[i] / used) : (double)NAN;

@@ -16,8 +16,11 @@ void pareto_front(const double *v, int n, int k, bool *front);
 
 // score[i]: the geometric mean over the objectives of value / (best value seen). 1 is a point that
 // is best in everything; 1.2 is on average (in the sense of ratios) 20 % worse than the best seen.
-// A ratio and not a difference, so that the score does not depend on units. An objective whose best
-// is not positive is left out. NaN where the point lacks an objective.
+// A ratio and not a difference, so that the score does not depend on units. Where the best is 0
+// (dropped frames, prepared graphs) there is no ratio to it: the factor is 1 + value / s, s being
+// the median of the values above 0, so 1 for the best and 2 for one that is as bad as is usual
+// among the bad. An objective with a negative best, or that is 0 everywhere, is left out. NaN where
+// the point lacks an objective.
 void pareto_score(const double *v, int n, int k, double *score);
 
 // order[r]: the point of rank r, by rising score; ties by index; NaN last.

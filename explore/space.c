@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Points of a space: counting, canonical form, and what a point stands for. Reading the file is
 // space_load.c.
-#include "explore/space.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/digest.h"
 #include "engine/policy.h"
 #include "engine/sync.h"
+#include "explore/space_internal.h"
 
 void space_close(struct space *s)
 {
@@ -23,39 +22,14 @@ void space_locate(const struct space *s, const char *key, struct err *e)
 {
     const char *file;
     int line;
+    if (!strcmp(key, "machine") && load_has(conf_root(s->conf), "machines"))
+        key = "machines";
     conf_where(conf_root(s->conf), key, &file, &line);
     const struct err why = *e;
     if (!why.file[0] && !why.key[0])
         err_at(e, why.code, file, line, key, "%s", why.msg);
     else
         err_locate(e, file, line);
-}
-
-// --- the machine's keys
-
-static int check_override(const struct space_param *p, const char *value,
-                          const struct machine_factory *f, struct err *e)
-{
-    struct machine *m;
-    struct err why = {0};
-    char text[256];
-    const char *override = text;
-    snprintf(text, sizeof text, "%s=%s", p->key, value);
-    int rc = f->open(f, &override, 1, &m, &why);
-    if (rc >= 0) {
-        m->ops->close(m);
-        return 0;
-    }
-    return err_at(e, why.code, p->file, p->line, p->key, "value \"%s\": %s", value, why.msg);
-}
-
-int space_check_machine(const struct space *s, const struct machine_factory *f, struct err *e)
-{
-    for (int i = 0; i < s->n_params && s->param[i].kind == SPACE_SOC; i++)
-        for (int c = 0; c < s->param[i].n; c++)
-            if (check_override(&s->param[i], s->param[i].choice[c], f, e) < 0)
-                return e->code;
-    return 0;
 }
 
 // --- points
@@ -74,6 +48,8 @@ static bool applies(const struct space *s, const struct search_point *p, int i)
 
 bool space_canonical(const struct space *s, struct search_point *p)
 {
+    if (p->level < 0 || p->level >= s->n_levels)
+        return false;
     for (int i = 0; i < s->n_params; i++) {
         if (!applies(s, p, i))
             p->choice[i] = SEARCH_UNUSED;
@@ -92,11 +68,13 @@ void space_search(const struct space *s, struct search_space *out)
 {
     *out = (struct search_space){.n_params = s->n_params,
                                  .n_objectives = s->n_objectives,
-                                 .n_levels = 1,
+                                 .n_levels = s->n_levels,
                                  .canonical = canonical,
                                  .user = s};
-    for (int i = 0; i < s->n_params; i++)
+    for (int i = 0; i < s->n_params; i++) {
         out->n_choices[i] = s->param[i].n;
+        out->ordered[i] = s->param[i].ordered;
+    }
 }
 
 static int64_t product(const struct space *s, enum space_kind kind, int owner)
@@ -151,10 +129,24 @@ static uint64_t options_digest(uint64_t d, const char *policy, const char *sync)
     return d;
 }
 
+uint64_t space_work_digest(uint64_t d, const struct space *s)
+{
+    for (int i = 0; i < s->n_machines; i++)
+        d = digest_str(d, s->machines[i]);
+    d = digest_str(d, s->n_machines > 1 ? s->aggregate == AGGREGATE_WORST ? "worst" : "mean" : "");
+    d = digest_str(d, s->model);
+    for (int i = 0; i < s->n_requests; i++) {
+        const struct space_request *r = &s->request[i];
+        d = digest_u64(digest_u64(d, (uint64_t)r->n_prompt), (uint64_t)r->n_gen);
+        d = digest_f64(d, r->weight);
+    }
+    return d;
+}
+
 void space_resolve(const struct space *s, const struct search_point *p, struct arena *a,
                    struct space_config *out)
 {
-    *out = (struct space_config){.soc = ""};
+    *out = (struct space_config){.soc = "", .level = s->level[p->level]};
     out->policy = spec(s, p, SPACE_POLICY_OPTION, &s->policy[p->choice[s->policy_param]], a);
     out->sync = spec(s, p, SPACE_SYNC_OPTION, &s->sync[p->choice[s->sync_param]], a);
     for (int i = 0; i < s->n_params && s->param[i].kind == SPACE_SOC; i++) {
@@ -163,14 +155,14 @@ void space_resolve(const struct space *s, const struct search_point *p, struct a
         out->override[out->n_overrides++] = text;
         out->soc = arena_printf(a, "%s%s%s", out->soc, *out->soc ? "; " : "", text);
     }
-    out->label =
-        arena_printf(a, "%s + %s%s%s", out->policy, out->sync, *out->soc ? ", " : "", out->soc);
+    bool several = s->n_levels > 1;
+    out->label = arena_printf(a, "%s + %s%s%s%s%s", out->policy, out->sync, *out->soc ? ", " : "",
+                              out->soc, several ? ", at " : "", several ? out->level : "");
 }
 
 uint64_t space_config_digest(const struct space *s, const struct space_config *g)
 {
-    uint64_t d = digest_str(digest_str(DIGEST_INIT, s->machine), s->model);
-    d = digest_u64(digest_u64(d, (uint64_t)s->n_prompt), (uint64_t)s->n_gen);
+    uint64_t d = digest_str(space_work_digest(DIGEST_INIT, s), g->level);
     for (int i = 0; i < g->n_overrides; i++)
         d = digest_str(d, g->override[i]);
     return options_digest(d, g->policy, g->sync);

@@ -43,6 +43,42 @@ int load_unknown(const struct loader *l, const struct conf_node *n, const char *
     return load_fail(l, n, at, at, text);
 }
 
+bool load_has(const struct conf_node *n, const char *key)
+{
+    const char *keys[MAX_KEYS];
+    int count = conf_keys(n, keys, MAX_KEYS);
+    for (int i = 0; i < count && i < MAX_KEYS; i++)
+        if (!strcmp(keys[i], key))
+            return true;
+    return false;
+}
+
+int load_strings(const struct loader *l, const struct conf_node *n, const char *key,
+                 const char *what, const char **out, int max)
+{
+    char text[MAX_TEXT], why[120];
+    int length = conf_length(n, key);
+    bool single = !length && conf_text(n, key, -1, text, sizeof text) && text[0] != '[';
+    if (!load_has(n, key))
+        return 0;
+    if (!single && !length) {
+        snprintf(why, sizeof why, "expected at least one: %s in quotes, or an array of them", what);
+        return load_fail(l, n, key, key, why);
+    }
+    if (length > max) {
+        snprintf(why, sizeof why, "more than %d elements", max);
+        return load_fail(l, n, key, key, why);
+    }
+    for (int i = 0; i < (single ? 1 : length); i++) {
+        if (!conf_text(n, key, single ? -1 : i, text, sizeof text) || text[0] == '[') {
+            snprintf(why, sizeof why, "an element is not %s in quotes", what);
+            return load_fail(l, n, key, key, why);
+        }
+        out[i] = arena_strdup(&l->s->arena, text);
+    }
+    return single ? 1 : length;
+}
+
 int load_check_keys(const struct loader *l, const struct conf_node *n, const char *what,
                     const char *const *names, int n_names)
 {
@@ -60,43 +96,76 @@ int load_check_keys(const struct loader *l, const struct conf_node *n, const cha
 
 // --- the top level
 
-struct top {
-    const char *machine, *model;
-    int64_t prompt, gen;
-};
-
 static const struct conf_row top_rows[] = {
     {.name = "machine",
      .type = CONF_STRING,
+     .fallback = "",
      .doc = "where points are evaluated: soc:NAME, or host",
-     .offset = offsetof(struct top, machine)},
+     .offset = offsetof(struct space_top, machine)},
     {.name = "model",
      .type = CONF_STRING,
      .doc = "model by name or path",
-     .offset = offsetof(struct top, model)},
+     .offset = offsetof(struct space_top, model)},
     {.name = "prompt",
      .type = CONF_INT,
      .fallback = "256",
      .min = 1,
      .max = 1000000,
      .doc = "prompt tokens",
-     .offset = offsetof(struct top, prompt)},
+     .offset = offsetof(struct space_top, prompt)},
     {.name = "gen",
      .type = CONF_INT,
      .fallback = "32",
      .min = 1,
      .max = 1000000,
      .doc = "tokens to generate",
-     .offset = offsetof(struct top, gen)},
+     .offset = offsetof(struct space_top, gen)},
+    {.name = "aggregate",
+     .type = CONF_ENUM,
+     .fallback = "geomean",
+     .choices = "geomean|worst",
+     .doc = "how metrics of several machines become one: geometric mean, or each one's worst",
+     .offset = offsetof(struct space_top, aggregate)},
+    {.name = "trace",
+     .type = CONF_STRING,
+     .fallback = "",
+     .doc = "CSV file of requests in the place of prompt and gen",
+     .offset = offsetof(struct space_top, trace)},
+    {.name = "trace_prompt",
+     .type = CONF_STRING,
+     .fallback = "",
+     .doc = "its column of prompt lengths; empty: by the usual names",
+     .offset = offsetof(struct space_top, trace_prompt)},
+    {.name = "trace_gen",
+     .type = CONF_STRING,
+     .fallback = "",
+     .doc = "its column of output lengths; empty: by the usual names",
+     .offset = offsetof(struct space_top, trace_gen)},
+    {.name = "requests",
+     .type = CONF_INT,
+     .fallback = "16",
+     .min = 1,
+     .max = SPACE_MAX_REQUESTS,
+     .doc = "requests that stand for the trace",
+     .offset = offsetof(struct space_top, requests)},
+    {.name = "max_tokens",
+     .type = CONF_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 1000000,
+     .doc = "requests of the trace that are longer are cut to it; 0: none is",
+     .offset = offsetof(struct space_top, max_tokens)},
 };
 enum { TOP_ROWS = sizeof top_rows / sizeof top_rows[0] };
 
-static const char *const top_keys[] = {"machine",    "model",    "prompt", "gen",
-                                       "objectives", "policies", "syncs",  "soc"};
+// What the rows do not read: lists.
+static const char *const lists[] = {"machines", "levels", "constraints", "objectives",
+                                    "policies", "syncs",  "soc"};
+enum { LISTS = sizeof lists / sizeof lists[0] };
 
 // One scalar by its row.
 static int read_scalar(const struct loader *l, const struct conf_node *root,
-                       const struct conf_row *row, struct top *out)
+                       const struct conf_row *row, struct space_top *out)
 {
     char text[MAX_TEXT];
     struct err why = {0};
@@ -116,26 +185,39 @@ static int read_scalar(const struct loader *l, const struct conf_node *root,
     return 0;
 }
 
+static int check_top_keys(const struct loader *l, const struct conf_node *root)
+{
+    const char *names[TOP_ROWS + LISTS], *keys[MAX_KEYS];
+    int n = 0, n_keys = conf_keys(root, keys, MAX_KEYS);
+    for (int i = 0; i < TOP_ROWS; i++)
+        names[n++] = top_rows[i].name;
+    for (int i = 0; i < LISTS; i++)
+        names[n++] = lists[i];
+    for (int k = 0; k < n_keys && k < MAX_KEYS; k++) {
+        bool known = false;
+        for (int i = 0; i < n && !known; i++)
+            known = !strcmp(keys[k], names[i]);
+        if (!known && load_misplaced(l, root, SPACE_POLICY, keys[k]) < 0)
+            return -1;
+    }
+    return load_check_keys(l, root, "key", names, n);
+}
+
 static int read_top(const struct loader *l, const struct conf_node *root)
 {
-    struct top t = {0};
-    struct space *s = l->s;
-    if (load_check_keys(l, root, "key", top_keys, sizeof top_keys / sizeof top_keys[0]) < 0)
+    struct space_top t = {0};
+    if (check_top_keys(l, root) < 0)
         return -1;
+    if (!load_has(root, "machine") && !load_has(root, "machines"))
+        return load_fail(l, root, NULL, "the space",
+                         "missing required key 'machine' (or 'machines', for several)");
     for (int i = 0; i < TOP_ROWS; i++)
         if (read_scalar(l, root, &top_rows[i], &t) < 0)
             return -1;
-    s->machine = t.machine;
-    s->model = t.model;
-    s->n_prompt = (int)t.prompt;
-    s->n_gen = (int)t.gen;
-    s->n_machines = s->n_requests = s->n_levels = 1;
-    s->machines[0] = s->machine;
-    s->request[0] = (struct space_request){s->n_prompt, s->n_gen, 1};
-    s->level[0] = "";
-    if (strcmp(s->machine, "host") && strncmp(s->machine, "soc:", 4))
-        return load_fail(l, root, "machine", "machine", "expected \"host\" or \"soc:NAME\"");
-    return 0;
+    l->s->model = t.model;
+    if (load_machines(l, root, &t) < 0)
+        return -1;
+    return load_requests(l, root, &t);
 }
 
 static int add_objective(const struct loader *l, const struct conf_node *root, const char *name)
@@ -153,10 +235,12 @@ static int add_objective(const struct loader *l, const struct conf_node *root, c
         if (s->objective[i] == (enum metric)m)
             return load_fail(l, root, "objectives", "objectives", "an objective is listed twice");
     if (s->n_gen < 2 && (m == METRIC_TPOT || m == METRIC_DECODE_RATE))
-        return load_fail(l, root, "gen", "gen",
+        return load_fail(l, root, s->trace ? "trace" : "gen", s->trace ? "trace" : "gen",
                          "the decode rate needs at least 2 generated tokens");
     if (s->n_objectives == SEARCH_MAX_OBJECTIVES)
-        return load_fail(l, root, "objectives", "objectives", "more than 4 objectives");
+        return load_fail(l, root, "objectives", "objectives", "more than 6 objectives");
+    if (load_known(l, root, "objectives", (enum metric)m) < 0)
+        return -1;
     s->objective[s->n_objectives++] = (enum metric)m;
     return 0;
 }
@@ -164,24 +248,19 @@ static int add_objective(const struct loader *l, const struct conf_node *root, c
 static int read_objectives(const struct loader *l, const struct conf_node *root)
 {
     static const char *const usual[] = {"ttft_ms", "tpot_ms", "energy_j"};
-    char text[MAX_TEXT];
-    int n = conf_length(root, "objectives");
-    if (!conf_text(root, "objectives", -1, text, sizeof text)) {
-        for (int i = 0; i < 3; i++)
-            if ((i != 1 || l->s->n_gen > 1) && add_objective(l, root, usual[i]) < 0)
-                return -1;
-        return 0;
-    }
-    if (n == 0 && text[0] == '[')
-        return load_fail(l, root, "objectives", "objectives",
-                         "a space needs at least one objective");
-    if (n == 0)
-        return add_objective(l, root, text);
-    for (int i = 0; i < n; i++) {
-        conf_text(root, "objectives", i, text, sizeof text);
-        if (add_objective(l, root, text) < 0)
+    const char *names[METRIC_COUNT];
+    int n = load_strings(l, root, "objectives", "an objective", names, METRIC_COUNT);
+    if (n < 0)
+        return n;
+    for (int i = 0; !n && i < 3; i++) {
+        enum metric m = (enum metric)metric_find(usual[i]);
+        if ((l->s->n_gen > 1 || m != METRIC_TPOT) && !load_unknown_to(l->s, m) &&
+            add_objective(l, root, usual[i]) < 0)
             return -1;
     }
+    for (int i = 0; i < n; i++)
+        if (add_objective(l, root, names[i]) < 0)
+            return -1;
     return 0;
 }
 
@@ -195,35 +274,6 @@ int load_add_param(const struct loader *l, const struct conf_node *n, const char
         return load_fail(l, n, at, p.name, "the space has too many parameters (64)");
     conf_where(n, at, &p.file, &p.line);
     s->param[s->n_params++] = p;
-    return 0;
-}
-
-// The choices of a key: its elements when it is an array, else the one value.
-int load_choices(const struct loader *l, const struct conf_node *n, const char *key,
-                 const char *path, bool list_value, struct space_param *p, bool *scalar)
-{
-    struct arena *a = &l->s->arena;
-    char text[MAX_TEXT];
-    int length = conf_length(n, key);
-    const char *whole = conf_text(n, key, -1, text, sizeof text);
-    if (!whole)
-        return load_fail(l, n, key, path, "expected a value or an array of values, found a group");
-    bool array = whole[0] == '[';
-    if (array && list_value) { // of lists, or the list itself?
-        char first[MAX_TEXT];
-        array = length > 0 && conf_text(n, key, 0, first, sizeof first) && first[0] == '[';
-    }
-    if (array && !length)
-        return load_fail(l, n, key, path, "an empty array leaves nothing to choose");
-    p->n = array ? length : 1;
-    p->choice = ARENA_NEWS(a, (size_t)p->n, const char *);
-    for (int i = 0; i < p->n; i++) {
-        if (!conf_text(n, key, array ? i : -1, text, sizeof text))
-            return load_fail(l, n, key, path, "expected a value, found a group or a long text");
-        bool quote = text[0] != '[' && strpbrk(text, ",\"");
-        p->choice[i] = arena_printf(a, quote ? "\"%s\"" : "%s", text);
-    }
-    *scalar = !array;
     return 0;
 }
 
@@ -251,6 +301,8 @@ static int read_soc(const struct loader *l, const struct conf_node *root)
         if (!conf_text(g, "key", -1, text, sizeof text))
             return load_fail(l, g, NULL, "soc", "missing required key \"key\"");
         p.name = p.key = arena_strdup(&s->arena, text);
+        if (!strcmp(text, "detail") && s->kind[0] != LEVEL_OWN)
+            return load_fail(l, g, "key", p.key, "is what `levels` chooses");
         conf_where(g, "values", &file, &line);
         if (!line)
             return load_fail(l, g, NULL, p.key, "missing required key \"values\"");
@@ -273,8 +325,14 @@ static int read_soc(const struct loader *l, const struct conf_node *root)
 
 static void digest(struct space *s)
 {
-    uint64_t d = digest_str(digest_str(DIGEST_INIT, s->machine), s->model);
-    d = digest_u64(digest_u64(d, (uint64_t)s->n_prompt), (uint64_t)s->n_gen);
+    uint64_t d = space_work_digest(DIGEST_INIT, s);
+    for (int i = 0; i < s->n_levels; i++)
+        d = digest_str(d, s->level[i]);
+    for (int i = 0; i < s->n_constraints; i++) {
+        const struct space_constraint *c = &s->constraint[i];
+        d = digest_str(digest_u64(d, c->at_least), metric_rows[c->metric].name);
+        d = digest_f64(d, c->limit);
+    }
     for (int i = 0; i < s->n_objectives; i++)
         d = digest_str(d, metric_rows[s->objective[i]].name);
     for (int i = 0; i < s->n_params; i++) {
@@ -305,7 +363,8 @@ static int load(struct conf *c, struct space **out, struct err *e)
     s->name = arena_printf(&s->arena, "%.*s", (int)n, base);
     struct loader l = {s, e ? e : &local};
     const struct conf_node *root = conf_root(c);
-    if (read_top(&l, root) < 0 || read_objectives(&l, root) < 0 || read_soc(&l, root) < 0 ||
+    if (read_top(&l, root) < 0 || load_levels(&l, root) < 0 || read_objectives(&l, root) < 0 ||
+        load_constraints(&l, root) < 0 || read_soc(&l, root) < 0 ||
         load_plugs(&l, root, SPACE_POLICY) < 0 || load_plugs(&l, root, SPACE_SYNC) < 0) {
         space_close(s);
         return l.e->code;

@@ -75,6 +75,73 @@ static int read_option(const struct loader *l, const struct conf_node *n, const 
     return load_add_param(l, n, row->name, p);
 }
 
+static bool has_row(const struct conf_row *rows, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(rows[i].name, name))
+            return true;
+    return false;
+}
+
+// Name of plug-in i of a kind if it has an option of this name, else "" ; NULL past the last one.
+static const char *option_owner(enum space_kind kind, size_t i, const char *option)
+{
+    if (i >= (kind == SPACE_POLICY ? policy_registry_count : sync_registry_count))
+        return NULL;
+    if (kind == SPACE_POLICY)
+        return has_row(policy_registry[i]->rows, policy_registry[i]->n_rows, option)
+                   ? policy_registry[i]->name
+                   : "";
+    return has_row(sync_registry[i]->rows, sync_registry[i]->n_rows, option)
+               ? sync_registry[i]->name
+               : "";
+}
+
+// Does the space list this policy or scheme?
+static bool is_listed(const struct conf_node *root, const struct side *side, const char *name)
+{
+    char text[MAX_TEXT];
+    for (int i = 0; i < conf_count(root, side->list); i++) {
+        const struct conf_node *n = conf_element(root, side->list, i);
+        if (n && conf_text(n, "name", -1, text, sizeof text) && !strcmp(text, name))
+            return true;
+    }
+    return false;
+}
+
+int load_misplaced(const struct loader *l, const struct conf_node *n, enum space_kind kind,
+                   const char *key)
+{
+    bool policy = kind == SPACE_POLICY;
+    const struct side *const sides[] = {policy ? &policies : &syncs, policy ? &syncs : &policies};
+    const struct conf_node *root = conf_root(l->s->conf);
+    for (int i = 0; i < 2; i++) {
+        char text[300], owners[160] = "";
+        const char *owner, *listed = NULL;
+        for (size_t o = 0; (owner = option_owner(sides[i]->kind, o, key)); o++) {
+            size_t used = strlen(owners);
+            if (!*owner)
+                continue;
+            snprintf(owners + used, sizeof owners - used, "%s%s", used ? ", " : "", owner);
+            listed = !listed && is_listed(root, sides[i], owner) ? owner : listed;
+        }
+        if (!*owners)
+            continue;
+        if (listed)
+            snprintf(text, sizeof text,
+                     "unknown option here; it is one of %s %.60s, in whose group "
+                     "it belongs",
+                     sides[i]->what, listed);
+        else
+            snprintf(text, sizeof text,
+                     "unknown option here; it is one of %s %s, which the space "
+                     "does not list",
+                     sides[i]->what, owners);
+        return load_fail(l, n, key, key, text);
+    }
+    return 0;
+}
+
 static int read_plug(const struct loader *l, const struct conf_node *n, const struct side *side,
                      int index, struct space_plug *all)
 {
@@ -103,9 +170,13 @@ static int read_plug(const struct loader *l, const struct conf_node *n, const st
         names[n_names++] = rows[i].name;
     char what[96];
     snprintf(what, sizeof what, "option of %s %.48s", side->what, name);
+    int n_keys = conf_keys(n, keys, MAX_KEYS);
+    for (int k = 0; k < n_keys && k < MAX_KEYS; k++)
+        if (strcmp(keys[k], "name") && !has_row(rows, n_rows, keys[k]) &&
+            load_misplaced(l, n, side->kind, keys[k]) < 0)
+            return -1;
     if (load_check_keys(l, n, what, names, n_names) < 0)
         return -1;
-    int n_keys = conf_keys(n, keys, MAX_KEYS);
     for (size_t r = 0; r < n_rows; r++) // in the order of the rows, whatever the file's
         for (int k = 0; k < n_keys && k < MAX_KEYS; k++)
             if (!strcmp(keys[k], rows[r].name) &&

@@ -30,6 +30,9 @@ int store_open(const char *path, enum store_mode mode, struct store **out, struc
 int store_close(struct store *s, struct err *e);
 int store_commit(struct store *s, struct err *e);
 
+// How long a write waits for another program's lock; 10 s unless told.
+void store_patience(struct store *s, int ms);
+
 // 1 found, 0 not there. Strings of the row in the arena; m.violation is 0, see store_ask.
 int store_find(struct store *s, uint64_t key, struct arena *a, struct campaign_row *out,
                struct err *e);

@@ -92,16 +92,26 @@ static int copy_row(struct copy *c, struct err *e)
     return sqlite3_changes(c->to->db) > 0;
 }
 
+// A point that must be there: a damaged index may not find it.
+static int get(struct store *s, uint64_t key, struct arena *a, struct campaign_row *out,
+               struct err *e)
+{
+    int rc = store_find(s, key, a, out, e);
+    if (rc == 0)
+        return err_at(e, ERR_FORMAT, s->path, 0, NULL, "the store is damaged: a point is missing");
+    return rc;
+}
+
 // Both have the key.
 static int settle(struct store *to, struct store *from, uint64_t key, struct err *e)
 {
     struct arena a;
     struct campaign_row mine, theirs;
     arena_init(&a);
-    int rc = store_find(to, key, &a, &mine, e);
+    int rc = get(to, key, &a, &mine, e);
     if (rc >= 0)
-        rc = store_find(from, key, &a, &theirs, e);
-    if (rc > 0 &&
+        rc = get(from, key, &a, &theirs, e);
+    if (rc >= 0 &&
         (theirs.m.status != mine.m.status ? theirs.m.status < mine.m.status
                                           : store_row_digest(&theirs) < store_row_digest(&mine)))
         rc = store_replace(to, &theirs, e);
@@ -144,6 +154,26 @@ static void find_stopped(struct store *s, const struct store_campaign *c, char *
         q && sqlite3_step(q) == SQLITE_ROW ? (const char *)sqlite3_column_text(q, 0) : NULL;
     snprintf(buf, size, "%s", text ? text : "");
     sqlite3_finalize(q);
+}
+
+// Objectives may be metrics that this program does not know: their text travels as it is.
+static int copy_objectives(struct store *to, int64_t mine, struct store *from, int64_t theirs,
+                           struct err *e)
+{
+    int rc = 0;
+    sqlite3_stmt *q = store_prepare(from, "SELECT objectives FROM campaign WHERE id = ?", e);
+    sqlite3_stmt *set = store_prepare(to, "UPDATE campaign SET objectives = ? WHERE id = ?", e);
+    sqlite3_bind_int64(q, 1, theirs);
+    if (!q || !set || sqlite3_step(q) != SQLITE_ROW) {
+        rc = store_fail(from, e, "cannot read");
+    } else {
+        sqlite3_bind_value(set, 1, sqlite3_column_value(q, 0));
+        sqlite3_bind_int64(set, 2, mine);
+        rc = store_step(to, set, "cannot write a campaign", e);
+    }
+    sqlite3_finalize(q);
+    sqlite3_finalize(set);
+    return rc;
 }
 
 static int merge_asks(struct store *to, int64_t mine, struct store *from, int64_t theirs,
@@ -203,6 +233,8 @@ static int merge_campaigns(struct store *to, struct store *from, struct err *e)
             rc = store_campaign_end(to, c[i].id,
                                     strcmp(c[i].stopped, stopped) > 0 ? c[i].stopped : stopped, e);
         if (rc >= 0)
+            rc = copy_objectives(to, c[i].id, from, theirs, e);
+        if (rc >= 0)
             rc = merge_asks(to, c[i].id, from, theirs, e);
         if (rc >= 0)
             rc = merge_validations(to, c[i].id, from, theirs, e);
@@ -246,7 +278,7 @@ static int digest_points(struct store *s, uint64_t *d, struct err *e)
     arena_init(&a);
     while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
         struct arena_mark mark = arena_mark(&a);
-        if (store_find(s, (uint64_t)sqlite3_column_int64(q, 0), &a, &r, e) < 0)
+        if (get(s, (uint64_t)sqlite3_column_int64(q, 0), &a, &r, e) < 0)
             break;
         *d = digest_u64(*d, store_row_digest(&r));
         arena_rewind(&a, mark);

@@ -24,7 +24,7 @@ enum { APPLICATION_ID = 0x50525441 }; // "PRTA", see PRAGMA application_id
 
 static const char *const steps[STORE_SCHEMA] = {
     // 0 -> 1
-    "CREATE TABLE point (key INTEGER PRIMARY KEY, policy TEXT, sync TEXT, soc TEXT, level TEXT,"
+    "CREATE TABLE point (key INTEGER NOT NULL UNIQUE, policy TEXT, sync TEXT, soc TEXT, level TEXT,"
     " label TEXT, status TEXT, reason TEXT, plan_prefill INTEGER, plan_decode INTEGER,"
     " digest INTEGER, config INTEGER, code TEXT, wall_s REAL);"
     "CREATE TABLE campaign (id INTEGER PRIMARY KEY, digest INTEGER, code TEXT, name TEXT,"
@@ -43,19 +43,26 @@ static const char *const steps[STORE_SCHEMA] = {
 
 // --- errors
 
+static int fail_io(struct store *s, struct err *e, const char *what, int rc)
+{
+    int os = sqlite3_system_errno(s->db);
+    const char *why = rc == SQLITE_FULL || os == ENOSPC ? "the disk is full"
+                      : os                              ? strerror(os)
+                                                        : "input/output error (is the disk full?)";
+    return err_at(
+        e, ERR_IO, s->path, 0, NULL,
+        "%s: %s; what was stored before is safe: make room and run the same command again", what,
+        why);
+}
+
 int store_fail(struct store *s, struct err *e, const char *what)
 {
-    int rc = sqlite3_extended_errcode(s->db), os = sqlite3_system_errno(s->db);
+    int rc = sqlite3_errcode(s->db) & 0xff, os = sqlite3_system_errno(s->db);
     const char *why = sqlite3_errmsg(s->db);
-    switch (rc & 0xff) {
+    switch (rc) {
     case SQLITE_FULL:
-        return err_at(e, ERR_IO, s->path, 0, NULL,
-                      "%s: the disk is full; what was stored before is safe: make room and run the "
-                      "same command again",
-                      what);
     case SQLITE_IOERR:
-        return err_at(e, ERR_IO, s->path, 0, NULL, "%s: %s (%s); what was stored before is safe",
-                      what, why, os ? strerror(os) : "input/output error");
+        return fail_io(s, e, what, rc);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return err_at(e, ERR_IO, s->path, 0, NULL,
@@ -300,14 +307,16 @@ static int open_write(struct store *s, struct err *e)
 {
     if (lock(s, e) < 0)
         return e->code;
-    int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    int rc = sqlite3_open_v2(
+        s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK)
         return store_fail(s, e, "cannot open");
     sqlite3_busy_timeout(s->db, 10000);
     if (sqlite3_db_readonly(s->db, "main") == 1)
         return err_at(e, ERR_IO, s->path, 0, NULL, "the file is read-only");
     if (check_kind(s, e) < 0 || set_journal(s, e) < 0 ||
-        store_exec(s, "PRAGMA cache_size = -65536", e) < 0 || (!current(s) && migrate(s, e) < 0))
+        store_exec(s, "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000", e) < 0 ||
+        (!current(s) && migrate(s, e) < 0))
         return e->code;
     return 0;
 }
@@ -331,6 +340,15 @@ static int migrate_copy(struct store *s, struct err *e)
     return rc;
 }
 
+// Did a writer that was killed leave a log that is not folded in?
+static bool has_log(const struct store *s)
+{
+    struct stat st;
+    char log[sizeof s->path + 8];
+    snprintf(log, sizeof log, "%s-wal", s->path);
+    return stat(log, &st) == 0 && st.st_size > 0;
+}
+
 // A file in a folder that cannot be written to: nobody else can change it either.
 static int open_immutable(struct store *s)
 {
@@ -352,13 +370,18 @@ static int open_read(struct store *s, struct err *e)
         return err_at(e, ERR_IO, s->path, 0, NULL, "%s", strerror(errno));
     if (S_ISDIR(st.st_mode))
         return err_at(e, ERR_IO, s->path, 0, NULL, "a folder, expected a store");
-    int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READONLY, NULL);
+    int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK) {
         sqlite3_busy_timeout(s->db, 10000);
         if (number(s, "SELECT count(*) FROM sqlite_master", -1) < 0 &&
-            ((rc = sqlite3_errcode(s->db)) == SQLITE_CANTOPEN || rc == SQLITE_READONLY))
+            ((rc = sqlite3_errcode(s->db)) == SQLITE_CANTOPEN || rc == SQLITE_READONLY)) {
+            if (has_log(s))
+                return err_at(e, ERR_IO, s->path, 0, NULL,
+                              "its writer was killed and the folder is read-only: copy %s* to a "
+                              "folder where the log can be folded in",
+                              s->path);
             rc = open_immutable(s);
-        else
+        } else
             rc = SQLITE_OK;
     }
     if (rc != SQLITE_OK)
@@ -399,6 +422,11 @@ int store_open(const char *path, enum store_mode mode, struct store **out, struc
 }
 
 // --- transactions
+
+void store_patience(struct store *s, int ms)
+{
+    sqlite3_busy_timeout(s->db, ms);
+}
 
 int store_begin(struct store *s, struct err *e)
 {

@@ -199,7 +199,7 @@ int validate_pick(const struct campaign_row *row, const int *order, int count, i
     int found = 0;
     for (int i = 0; i < count && found < n; i++) {
         const struct campaign_row *r = &row[order[i]];
-        bool seen = r->m.status != METRICS_OK;
+        bool seen = !metrics_feasible(&r->m);
         for (int j = 0; j < found && !seen; j++)
             seen = per_policy ? same_name(policy[j], r->policy)
                               : !strcmp(policy[j], r->policy) && !strcmp(sync[j], r->sync);

@@ -1,11 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Installs the Debian packages that the named purposes need, and only those that are missing.
-#   tools/deps.sh build [test] [lint] [long]
-build="gcc make libc6-dev pkg-config libconfig-dev libgsl-dev libjansson-dev libsqlite3-dev ocl-icd-opencl-dev
+#   tools/deps.sh build [test] [lint] [pagmo] [browser]
+build="gcc make libc6-dev pkg-config libconfig-dev libgsl-dev libjansson-dev libsqlite3-dev
+       ocl-icd-opencl-dev
        opencl-headers pocl-opencl-icd gnuplot-nox"
 test="libcunit1-dev valgrind"
-long="chromium"
+pagmo="g++ libpagmo-dev libtbb-dev libboost-serialization-dev" # 234 MB: make test-long only
+browser="chromium" # 350 MB: make test-long only
 lint="clang clang-format cppcheck libclang-rt-14-dev"
 missing=""
 for purpose in "$@"; do

@@ -31,13 +31,19 @@ compile() {
     clang $cflags $(isa "$1") -c "$1" -o "$2"
 }
 
-# Of explore, the reader of profiles.
-# Registries come without their plug-ins except the encodings: fuzzing is about what reads files.
-sh tools/registry.sh engine/encoding:encoding:encoding_ >$out/gen/registry.c.new
-cmp -s $out/gen/registry.c.new $out/gen/registry.c || cp $out/gen/registry.c.new $out/gen/registry.c
+# Of explore, the readers of profiles, spaces, traces and stores.
+# Registries come without their plug-ins except those whose names and options are in files.
+for r in engine/encoding:encoding:encoding_ policies/partition:policy_ops:policy_ \
+    policies/sync:sync_ops:sync_; do
+    gen=$out/gen/registry_$(echo "${r%%:*}" | tr / _).c
+    sh tools/registry.sh "$r" >"$gen.new"
+    cmp -s "$gen.new" "$gen" || cp "$gen.new" "$gen"
+done
+rm -f $out/gen/registry.c
 rm -f $out/obj/list
 for src in base/*.c sim/*.c engine/*.c engine/encoding/*.c explore/characterise_csv.c \
-    $out/gen/registry.c; do
+    explore/requests*.c explore/space*.c explore/metrics.c explore/store*.c policies/partition/*.c policies/sync/*.c \
+    $out/gen/registry_*.c; do
     [ -f "$src" ] || continue
     obj=$out/obj/$(echo "$src" | tr / _ | sed 's/c$/o/')
     compile "$src" "$obj"

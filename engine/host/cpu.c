@@ -164,6 +164,7 @@ static const struct device_ops cpu_ops = {
 static void describe(struct cpu *c)
 {
     struct device_caps *k = &c->host.base.caps;
+    bool exact = c->ref || c->exec.exact; // else the block-quantised kernels are integer
     snprintf(c->detail, sizeof c->detail, "%s, %d thread%s%s", c->ref ? "ref" : c->exec.kernel.name,
              team_threads(c->exec.team), team_threads(c->exec.team) > 1 ? "s" : "",
              c->exec.exact ? ", exact" : "");
@@ -175,6 +176,7 @@ static void describe(struct cpu *c)
         .values = true,
         .tile = 1,
         .act_bytes = 4,
+        .activation_bits = {32, exact ? 32 : 8, exact ? 32 : 8},
         .coherent = true,
         .flag = true,
         .event = true,

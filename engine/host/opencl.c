@@ -447,6 +447,7 @@ int device_opencl_open(const struct conf_node *n, struct machine *m, int index, 
         .values = true,
         .tile = 1,
         .act_bytes = 4,
+        .activation_bits = {32, 32, 32}, // weights are decoded, products are F32
         .coherent = d->zero_copy,
         .flag = d->host.flag != NULL,
         .event = true,

@@ -277,6 +277,7 @@ static int describe(struct tile *u, const struct tile_options *o, struct err *e)
         .max_graphs = (int)o->max_graphs,
         .memory = o->memory,
         .act_bytes = 4,
+        .activation_bits = {32, o->exact ? 32 : 8, o->exact ? 32 : 8},
         .orders = 1u << ORDER_WEIGHT_STREAMED | 1u << ORDER_WEIGHT_STATIONARY,
         .coherent = true,
         .flag = true,

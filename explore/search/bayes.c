@@ -39,7 +39,7 @@ static const struct conf_row rows[] = {
     {.name = "good",
      .type = CONF_REAL,
      .unit = UNIT_PERCENT,
-     .fallback = "15 %",
+     .fallback = "10 %",
      .min = 0.001,
      .max = 0.9,
      .doc = "share of the points heard that count as good",
@@ -77,6 +77,7 @@ struct search {
     int64_t *order; // of the records heard, the best first
     int64_t sorted, room;
     struct density good, bad;
+    double *fall[SEARCH_MAX_PARAMS]; // ordered: a kernel's weight by distance
     double *norm[SEARCH_MAX_PARAMS]; // ordered: sum of a kernel's weights, by its own choice
 };
 
@@ -108,9 +109,12 @@ static struct search *open_bayes(const struct search_space *space, const void *o
     for (int i = 0; i < space->n_params; i++) {
         int n = space->n_choices[i];
         s->norm[i] = array(n, sizeof *s->norm[i]);
+        s->fall[i] = array(n, sizeof *s->fall[i]);
+        for (int c = 0; c < n; c++)
+            s->fall[i][c] = exp(-c / reach(n));
         for (int c = 0; c < n; c++)
             for (int k = 0; k < n; k++)
-                s->norm[i][c] += exp(-abs(k - c) / reach(n));
+                s->norm[i][c] += s->fall[i][abs(k - c)];
     }
     util_open(&s->m, space, seed, "search.bayes");
     util_deck_open(&s->deck, space, 64);
@@ -124,8 +128,7 @@ static double weight(const struct search *s, int i, int own, int c)
     int n = s->m.space.n_choices[i];
     if (own == SEARCH_UNUSED)
         return 1.0 / n;
-    double peak =
-        s->m.space.ordered[i] ? exp(-abs(c - own) / reach(n)) / s->norm[i][own] : c == own;
+    double peak = s->m.space.ordered[i] ? s->fall[i][abs(c - own)] / s->norm[i][own] : c == own;
     return (1 - s->o.blur) * peak + s->o.blur / n;
 }
 
@@ -247,8 +250,10 @@ static bool done(const struct search *s)
 
 static void close_bayes(struct search *s)
 {
-    for (int i = 0; i < s->m.space.n_params; i++)
+    for (int i = 0; i < s->m.space.n_params; i++) {
+        free(s->fall[i]);
         free(s->norm[i]);
+    }
     free(s->good.kernel);
     free(s->bad.kernel);
     free(s->order);

@@ -19,7 +19,7 @@ static const struct conf_row rows[] = {
     UTIL_OBJECTIVE_ROW(struct options),
     {.name = "starts",
      .type = CONF_INT,
-     .fallback = "16",
+     .fallback = "12",
      .min = 1,
      .max = 65536,
      .doc = "points dealt before each descent, which begins at the best of them",

@@ -27,7 +27,7 @@ struct options {
 static const struct conf_row rows[] = {
     {.name = "population",
      .type = CONF_INT,
-     .fallback = "60",
+     .fallback = "40",
      .min = 4,
      .max = 10000,
      .doc = "points that may become parents, and points dealt at the beginning",

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // sobol: a quasi-random sequence that fills the space more evenly than chance (Sobol', "On the
 // distribution of points in a cube and the approximate evaluation of integrals", 1967; GSL's
-// generator). The seed shifts the whole sequence around the unit cube (Cranley and Patterson,
-// 1976).
+// generator). The seed shifts the whole sequence by exclusive or on the binary digits (digital
+// shift; Matousek, "On the L2-discrepancy for anchored boxes", 1998), which keeps its structure:
+// in the first two coordinates, each aligned run of 2^2k points still has one point in every cell
+// of a grid of 2^k by 2^k.
 //
 // The k-th parameter that applies to a point and leaves a choice takes the k-th coordinate. So
 // options that exclude each other share coordinates, which keeps conditional spaces within GSL's
@@ -13,12 +15,13 @@
 #include <stdlib.h>
 #include "explore/search/util.h"
 
-enum { DIMENSIONS = 40, TRIES = 200, PROBES = 1000 };
+enum { DIMENSIONS = 40, BITS = 30, TRIES = 200, PROBES = 1000 };
 
 struct search {
     struct util_memory m;
     gsl_qrng *sequence;
-    double shift[DIMENSIONS];
+    uint32_t shift[DIMENSIONS]; // BITS wide
+    bool begun;                 // GSL leaves out the first point, the origin
 };
 
 struct picking {
@@ -93,7 +96,7 @@ static struct search *open_sobol(const struct search_space *space, const void *o
         return NULL;
     }
     for (int j = 0; j < DIMENSIONS; j++)
-        s->shift[j] = rng_uniform(s->m.rng);
+        s->shift[j] = (uint32_t)rng_below(s->m.rng, UINT64_C(1) << BITS);
     return s;
 }
 
@@ -101,11 +104,11 @@ static bool ask(struct search *s, struct search_point *out)
 {
     for (int i = 0; i < TRIES && s->m.state == UTIL_DRAWING; i++) {
         struct picking g = {.s = s};
-        gsl_qrng_get(s->sequence, g.x);
-        for (int j = 0; j < DIMENSIONS; j++) {
-            g.x[j] += s->shift[j];
-            g.x[j] -= floor(g.x[j]);
-        }
+        if (s->begun)
+            gsl_qrng_get(s->sequence, g.x);
+        s->begun = true;
+        for (int j = 0; j < DIMENSIONS; j++)
+            g.x[j] = ldexp((double)((uint32_t)ldexp(g.x[j], BITS) ^ s->shift[j]), -BITS);
         if (util_build(&s->m.space, s->m.level, pick, &g, out) && util_ask(&s->m, out))
             return true;
     }

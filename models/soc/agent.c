@@ -529,6 +529,7 @@ int agent_open(struct agent *a, enum device_kind kind, const char *detail, agent
         .values = m->values,
         .tile = 1,
         .act_bytes = 2, // FP16
+        .activation_bits = {16, 16, 16},
         .coherent = true,
         .flag = true,
         .event = true,

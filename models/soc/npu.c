@@ -38,6 +38,14 @@ const struct conf_row npu_rows[] = {
      .offset = offsetof(struct npu_params, arithmetic)},
     ROW(wake_integer, CONF_INT, UNIT_TIME, 0, 1e12,
         "waking the integer path, on top of queue.wake"),
+    {.name = "integer_bits",
+     .type = CONF_INT,
+     .fallback = "16",
+     .min = 4,
+     .max = 32,
+     .doc = "of an activation on the integer path of one token: 16 is W4A16; decides quality "
+            "(activation_bits), not time",
+     .offset = offsetof(struct npu_params, integer_bits)},
     {.name = "queue", .type = CONF_GROUP, .doc = "remote-call queue and idle state"},
     {.name = "clock", .type = CONF_GROUP, .doc = "operating points"},
     {.name = "arch", .type = CONF_GROUP, .doc = "rows of the micro-architecture"},
@@ -277,6 +285,7 @@ int npu_open(const struct npu_params *p, const struct npu_model_ops *model, cons
              struct dram *dram, struct device **out, struct err *e)
 {
     struct err local = {0};
+    bool int8 = p->arithmetic == NPU_INT8;
     e = e ? e : &local;
     if (check_sizes(&p->sizes, e) < 0 || model->check(params, e) < 0)
         return e->code;
@@ -299,6 +308,7 @@ int npu_open(const struct npu_params *p, const struct npu_model_ops *model, cons
         .max_graphs = (int)p->max_graphs,
         .memory = p->memory,
         .act_bytes = 2, // FP16
+        .activation_bits = {16, int8 ? 8 : 16, int8 ? 8 : (int)p->integer_bits},
         .orders = 1u << ORDER_WEIGHT_STREAMED | 1u << ORDER_WEIGHT_STATIONARY,
         .coherent = true,
         .flag = true,

@@ -14,6 +14,7 @@ struct npu_params {
     int64_t prepare;            // ps to build any graph
     int64_t prepare_kib;        // ps more per KiB of its activation tensors
     int arithmetic;             // enum npu_arithmetic: of matmuls of several tokens
+    int64_t integer_bits;       // of an activation on the integer path of one token
     int64_t wake_integer;       // ps to wake the integer path, on top of the queue's wake
 };
 enum npu_arithmetic { NPU_FP16, NPU_INT8 };

@@ -465,6 +465,7 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
         .name = spec(s, c),
         .repeatable = true,
         .values = values,
+        .detailed = s->cfg.detail == DRAM_CYCLE,
         .memory = s->cfg.dram.size,
     };
     s->sim = sim_create();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Fronts, scores, ranks and Kendall's tau against cases solved by hand, and against the definition.
 #include "explore/pareto.h"
+#include <string.h>
 #include "base/rng.h"
 #include "explore/ranking.h"
 #include "tests/harness.h"
@@ -100,6 +101,24 @@ static void test_score(void)
     CHECK_INT(order[3], 2);
 }
 
+// Where the best is 0 there is no ratio to it: 0 counts as 1, the usual non-zero value as 2.
+static void test_score_zero(void)
+{
+    double score[5];
+    // Second objective: 0, 6, 30, 6, 0; the median of 6, 6, 30 is 6.
+    pareto_score((const double[]){1, 0, 1, 6, 1, 30, 4, 6, 4, 0}, 5, 2, score);
+    CHECK_NEAR(score[0], 1, 1e-12);
+    CHECK_NEAR(score[1], sqrt(2), 1e-12);
+    CHECK_NEAR(score[2], sqrt(6), 1e-12);
+    CHECK_NEAR(score[3], sqrt(8), 1e-12);
+    CHECK_NEAR(score[4], 2, 1e-12);
+    // Units do not matter here either; an objective that is 0 for all says nothing.
+    pareto_score((const double[]){1, 0, 1, 6e3, 1, 30e3, 4, 6e3, 4, 0}, 5, 2, score);
+    CHECK_NEAR(score[3], sqrt(8), 1e-12);
+    pareto_score((const double[]){2, 0, 1, 0}, 2, 2, score);
+    CHECK_NEAR(score[0], 2, 1e-12);
+}
+
 static void test_best(void)
 {
     const double v[] = {NAN, 3, 5, 1, 4, 1};
@@ -148,5 +167,58 @@ static void test_ranking(void)
     ranking_fini(&r);
 }
 
+// Rows that miss constraints are on no front and best in nothing; behind the feasible ones they
+// stand by how much they miss.
+static void test_violations(void)
+{
+    static const enum metric objective[] = {METRIC_TTFT};
+    static const double ttft[] = {5, 1, 7, 2, 6, 3}, violation[] = {0, 0.5, 0, 0.1, 0, 0};
+    static const int order[] = {0, 4, 2, 3, 1, 5};
+    struct campaign_row row[6];
+    struct ranking r;
+    memset(row, 0, sizeof row);
+    for (int i = 0; i < 6; i++) {
+        metrics_init(&row[i].m, i == 5 ? METRICS_INFEASIBLE : METRICS_OK);
+        row[i].m.value[METRIC_TTFT] = ttft[i];
+        row[i].m.violation = violation[i];
+    }
+    ranking_make(row, 6, objective, 1, &r);
+    CHECK_INT(r.n_ok, 3);
+    CHECK_INT(r.n_violating, 2);
+    CHECK_INT(r.n_front, 1);
+    CHECK_INT(r.best[0], 0);
+    for (int i = 0; i < 6; i++)
+        CHECK_INT(r.order[i], order[i]);
+    CHECK_NEAR(r.score[4], 6.0 / 5, 1e-12);
+    CHECK(isnan(r.score[1]) && isnan(r.score[5]));
+    CHECK(isnan(r.regret[0])); // one machine
+    ranking_fini(&r);
+}
+
+// Two machines: A is best on the first and 50 % off on the second, B the other way round with 20 %,
+// C is 10 % off on both: of all it costs its unluckiest machine least.
+static void test_regret(void)
+{
+    static const enum metric objective[] = {METRIC_TTFT};
+    static const double ttft[3][2] = {{100, 30}, {120, 20}, {110, 22}};
+    struct campaign_row row[3];
+    struct ranking r;
+    memset(row, 0, sizeof row);
+    for (int i = 0; i < 3; i++) {
+        struct metrics m[2];
+        for (int j = 0; j < 2; j++) {
+            metrics_init(&m[j], METRICS_OK);
+            m[j].value[METRIC_TTFT] = ttft[i][j];
+        }
+        metrics_of_machines(m, 2, AGGREGATE_GEOMEAN, &row[i].m);
+    }
+    ranking_make(row, 3, objective, 1, &r);
+    CHECK_NEAR(r.regret[0], 1.5, 1e-12);
+    CHECK_NEAR(r.regret[1], 1.2, 1e-12);
+    CHECK_NEAR(r.regret[2], 1.1, 1e-12);
+    ranking_fini(&r);
+}
+
 TESTS(explore_pareto, T(test_front_by_hand), T(test_front_equal_points), T(test_front_nan),
-      T(test_front_by_definition), T(test_score), T(test_best), T(test_kendall), T(test_ranking))
+      T(test_front_by_definition), T(test_score), T(test_score_zero), T(test_violations),
+      T(test_regret), T(test_best), T(test_kendall), T(test_ranking))

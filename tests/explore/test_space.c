@@ -144,12 +144,14 @@ static const struct {
     {TOP "gen = 1;\nobjectives = [\"tpot_ms\"];\n" POLICY SYNC, 2, "at least 2 generated"},
     {TOP POLICY SYNC "objectives = [\"speed\"];\n", 4, "expected one of: ttft_ms, tpot_ms"},
     {TOP POLICY SYNC "objectives = [\"beauty\"];\n", 4, "expected one of: ttft_ms, tpot_ms"},
-    {TOP POLICY SYNC "objectives = [];\n", 4, "at least one objective"},
+    {TOP POLICY SYNC "objectives = [];\n", 4, "expected at least one: an objective"},
     {TOP POLICY SYNC "objectives = [\"ttft_ms\", \"ttft_ms\"];\n", 4, "listed twice"},
-    {TOP POLICY SYNC "objectives = [\"ttft_ms\", \"energy_j\", \"total_ms\", \"bytes_moved\",\n"
-                     "\"memory_bytes\"];\n",
-     4, "more than 4"},
-    {TOP POLICY SYNC "objectives = [\"prepare_ms\"];\n", 4, "unknown objective"},
+    {TOP POLICY SYNC "objectives = [\"ttft_ms\", \"tpot_ms\", \"total_ms\", \"bytes_moved\",\n"
+                     "\"memory_bytes\", \"prepare_ms\", \"prefill_tok_s\"];\n",
+     4, "more than 6"},
+    {TOP POLICY SYNC "objectives = [\"predicted_prefill_ms\"];\n", 4, "unknown objective"},
+    {TOP POLICY SYNC "objectives = [\"ttft_ms\", 3];\n", 4, "mismatched"},
+    {TOP POLICY SYNC "objectives = [\"energy_j\"];\n", 4, "the host does not know energy_j"},
     {TOP "policies = ();\n" SYNC, 2, "at least one group"},
     {TOP "policies = 3;\n" SYNC, 2, "at least one group"},
     {TOP "policies = [\"gpu_only\"];\n" SYNC, 2, "at least one group"},
@@ -160,11 +162,18 @@ static const struct {
     {TOP "policies = ({name = \"hetero_tensor:parts=4\";});\n" SYNC, 2, "keys of their own"},
     {TOP "policies = ({name = \"hetero_tensor\";\nprats = 4;});\n" SYNC, 3,
      "option of policy hetero_tensor \"prats\"; did you mean \"parts\"?"},
-    {TOP "policies = ({name = \"gpu_only\";\nparts = 4;});\n" SYNC, 3, "unknown option"},
+    {TOP "policies = ({name = \"gpu_only\";\nparts = 4;});\n" SYNC, 3,
+     "it is one of policy hetero_tensor, hybrid, weight_centric, which the space does not list"},
+    {TOP "policies = ({name = \"gpu_only\";\nparts = 4;}, {name = \"hetero_tensor\";});\n" SYNC, 3,
+     "it is one of policy hetero_tensor, in whose group it belongs"},
+    {TOP POLICY SYNC "parts = [4, 8];\n", 4, "which the space does not list"},
+    {TOP POLICY SYNC "granularity = \"50 us\";\n", 4,
+     "one of sync scheme queue_order, sleep_poll, which"},
     {TOP "policies = ({name = \"hetero_tensor\";\n\nparts = [4, 1];});\n" SYNC, 4,
      "out of range; expected 2 to 64"},
     {TOP "policies = ({name = \"hetero_tensor\"; parts = [];});\n" SYNC, 2, "empty array"},
-    {TOP "policies = ({name = \"hetero_tensor\"; parts = {a = 1;};});\n" SYNC, 2, "found a group"},
+    {TOP "policies = ({name = \"hetero_tensor\"; parts = {a = 1;};});\n" SYNC, 2,
+     "unknown key of a range"},
     {TOP "policies = ({name = \"hetero_tensor\"; parts = [4, 8, 4];});\n" SYNC, 2, "same choice"},
     {TOP "policies = ({name = \"hetero_tensor\"; margin = 5;});\n" SYNC, 2, "unit"},
     {TOP "policies = ({name = \"hybrid\"; rest = [\"pad\", \"best\", \"worst\"];});\n" SYNC, 2,
@@ -177,7 +186,7 @@ static const struct {
     {TOP POLICY "syncs = ({name = \"sleep_poll\"; margin = [\"50 us\", \"100 W\"];});\n", 3,
      "100 W"},
     {TOP POLICY "syncs = ({name = \"driver\"; margin = \"50 us\";});\n", 3,
-     "expected one of: name"},
+     "it is one of sync scheme queue_order, sleep_poll, which the space does not list"},
     {TOP POLICY SYNC "soc = 3;\n", 4, "list of groups"},
     {TOP POLICY SYNC "soc = ({values = 3;});\n", 4, "missing required key \"key\""},
     {TOP POLICY SYNC "soc = ({key = \"a.b\";});\n", 4, "missing required key \"values\""},
@@ -258,10 +267,10 @@ static void test_shipped(void)
     static const struct {
         const char *path;
         int at_least;
-    } shipped[] = {{"configs/space/quick.cfg", 60},
-                   {"configs/space/tiny.cfg", 15},
-                   {"configs/space/hetero.cfg", 700},
-                   {"configs/space/soc.cfg", 60}};
+    } shipped[] = {{"configs/space/quick.cfg", 60},   {"configs/space/tiny.cfg", 15},
+                   {"configs/space/hetero.cfg", 700}, {"configs/space/soc.cfg", 60},
+                   {"configs/space/robust.cfg", 60},  {"configs/space/trace.cfg", 24},
+                   {"configs/space/levels.cfg", 18},  {"configs/space/game.cfg", 30}};
     struct test_factory f = test_factory();
     for (size_t i = 0; i < sizeof shipped / sizeof shipped[0]; i++) {
         struct space *s;

@@ -7,7 +7,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -358,5 +358,302 @@ static void test_validations(void)
     arena_fini(&a);
 }
 
+// --- files that are older, newer, foreign, damaged, in use
+
+// Statements on a file, past the store.
+static void sql(const char *path, const char *text)
+{
+    sqlite3 *db;
+    char *why = NULL;
+    CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, text, NULL, NULL, &why) != SQLITE_OK)
+        CHECK_STR(why, "");
+    sqlite3_free(why);
+    sqlite3_close(db);
+}
+
+// A store as schema 1 was: no machines, no validations, few metrics, and one metric that this
+// program does not know.
+static const char *older(const char *name)
+{
+    const char *path = fresh(name);
+    sql(path,
+        "CREATE TABLE point (key INTEGER NOT NULL UNIQUE, policy TEXT, sync TEXT, soc TEXT,"
+        " level TEXT, label TEXT, status TEXT, reason TEXT, plan_prefill INTEGER,"
+        " plan_decode INTEGER, digest INTEGER, config INTEGER, code TEXT, wall_s REAL,"
+        " ttft_ms REAL, beauty REAL);"
+        "CREATE TABLE campaign (id INTEGER PRIMARY KEY, digest INTEGER, code TEXT, name TEXT,"
+        " text TEXT, search TEXT, seed INTEGER, machine TEXT, model TEXT, workload TEXT,"
+        " objectives TEXT, stopped TEXT, begun TEXT DEFAULT CURRENT_TIMESTAMP,"
+        " UNIQUE (digest, code));"
+        "CREATE TABLE ask (campaign INTEGER, number INTEGER, key INTEGER, violation REAL,"
+        " PRIMARY KEY (campaign, number)) WITHOUT ROWID;"
+        "INSERT INTO point VALUES (-5, 'p', 's', '', '', 'p + s', 'ok', '', 1, 2, 3, 4, 'c', 0.5,"
+        " 12.25, 7), (6, 'p2', 's', '', '', 'p2 + s', 'ok', '', 1, 2, 3, 4, 'c', 0.5, 13, 8);"
+        "INSERT INTO campaign (id, digest, code, name, text, search, seed, machine, model,"
+        " workload, objectives, stopped) VALUES (1, 9, 'c', 'n', 't', 'random', 0, 'm', 'm',"
+        " '1+2', 'ttft_ms,beauty', 'done');"
+        "INSERT INTO ask VALUES (1, 0, 6, 0), (1, 1, -5, 0.5);"
+        "PRAGMA user_version = 1; PRAGMA application_id = 1347572801");
+    return path;
+}
+
+static void check_older(struct store *s)
+{
+    struct campaign_row *rows;
+    struct store_campaign *list;
+    struct store_validation *v;
+    struct arena a;
+    struct err e = {0};
+    arena_init(&a);
+    if (CHECK_INT(store_rows(s, 1, &a, &rows, &e), 2)) {
+        CHECK_STR(rows[0].policy, "p2");
+        CHECK(rows[1].key == (uint64_t)-5 && rows[1].m.value[METRIC_TTFT] == 12.25);
+        CHECK(isnan(rows[1].m.value[METRIC_ENERGY]));
+        CHECK(rows[1].m.violation == 0.5);
+    }
+    CHECK_INT(store_validations(s, 1, &a, &v, &e), 0);
+    if (CHECK_INT(store_campaigns(s, &a, &list, &e), 1))
+        CHECK_INT(list->n_objectives, 1); // beauty is nothing that we know
+    arena_fini(&a);
+}
+
+static void test_older(void)
+{
+    const char *path = older("old.db"), *merged = fresh("new.db");
+    struct campaign_row r = row(3);
+    struct err e = {0};
+    struct store *s = open_as(path, STORE_READ); // in memory
+    uint64_t before = 0;
+    if (s) {
+        check_older(s);
+        CHECK_OK(store_digest(s, &before, &e), &e);
+        close_ok(s);
+    }
+    sql(path, "SELECT beauty FROM point");
+    if ((s = open_as(path, STORE_WRITE))) { // in the file
+        check_older(s);
+        CHECK_OK(store_put(s, &r, &e), &e);
+        close_ok(s);
+    }
+    sql(path, "SELECT energy_j, beauty FROM point; SELECT * FROM points; SELECT * FROM asks;"
+              "SELECT * FROM validation; SELECT energy_j FROM machine");
+    if ((s = open_as(merged, STORE_WRITE))) { // into another: what we do not know travels along
+        CHECK_OK(store_merge(s, older("old2.db"), &e), &e);
+        check_older(s);
+        uint64_t after = 1;
+        CHECK_OK(store_digest(s, &after, &e), &e);
+        CHECK(after == before);
+        close_ok(s);
+    }
+    sqlite3 *db;
+    sqlite3_stmt *q;
+    sqlite3_open(merged, &db);
+    sqlite3_prepare_v2(db, "SELECT sum(beauty) FROM point", -1, &q, NULL);
+    CHECK_INT(sqlite3_step(q), SQLITE_ROW);
+    CHECK_INT(sqlite3_column_int(q, 0), 15);
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+}
+
+static void check_refused(const char *path, enum store_mode mode, int code, const char *says)
+{
+    struct store *s = NULL;
+    struct err e = {0};
+    CHECK_INT(store_open(path, mode, &s, &e), code);
+    test_note("%s", e.msg);
+    CHECK_HAS(e.msg, says);
+    CHECK_STR(e.file, path);
+}
+
+static void test_foreign(void)
+{
+    const char *path = fresh("f.db"), *missing = fresh("missing.db");
+    fill(path, 1, 0, 3);
+    sql(path, "PRAGMA user_version = 99");
+    for (int mode = STORE_READ; mode <= STORE_WRITE; mode++)
+        check_refused(path, (enum store_mode)mode, ERR_FORMAT, "a newer partita wrote this store");
+    path = fresh("text.csv");
+    FILE *f = fopen(path, "w");
+    for (int i = 0; i < 1000; i++)
+        fprintf(f, "point,%d\n", i);
+    fclose(f);
+    for (int mode = STORE_READ; mode <= STORE_WRITE; mode++)
+        check_refused(path, (enum store_mode)mode, ERR_FORMAT, "this is no store");
+    struct stat st;
+    CHECK(stat(path, &st) == 0 && st.st_size > 5000); // untouched
+    path = fresh("other.db");
+    sql(path, "CREATE TABLE songs (title TEXT)");
+    for (int mode = STORE_READ; mode <= STORE_WRITE; mode++)
+        check_refused(path, (enum store_mode)mode, ERR_FORMAT, "no store of partita");
+    check_refused(missing, STORE_READ, ERR_IO, "No such file");
+    check_refused("/nonexistent/x.db", STORE_WRITE, ERR_IO, "make the folder first");
+    check_refused(test_tmpdir(), STORE_READ, ERR_IO, "a folder");
+    check_refused(test_tmpdir(), STORE_WRITE, ERR_IO, "");
+    path = fresh("empty.db");
+    fclose(fopen(path, "w"));
+    check_refused(path, STORE_READ, ERR_FORMAT, "the store is empty");
+    fill(path, 1, 0, 3); // an empty file may become one
+    CHECK(digest_of(path) != 0);
+}
+
+static void test_one_writer(void)
+{
+    const char *path = fresh("w.db");
+    int status;
+    char says[64];
+    fill(path, 1, 0, 3);
+    struct store *s = open_as(path, STORE_WRITE);
+    struct campaign_row r = row(10);
+    struct err e = {0};
+    snprintf(says, sizeof says, "process %ld is writing to this store", (long)getpid());
+    CHECK_OK(store_put(s, &r, &e), &e); // a transaction is open
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct store *other;
+        bool ok = store_open(path, STORE_WRITE, &other, &e) == ERR_IO && strstr(e.msg, says);
+        ok = ok && store_open(path, STORE_READ, &other, &e) == 0; // readers may
+        struct arena a;
+        struct campaign_row *rows;
+        arena_init(&a);
+        ok = ok && store_rows(other, 0, &a, &rows, &e) == 3; // what was committed
+        _exit(ok ? 0 : 1);
+    }
+    waitpid(pid, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close_ok(s);
+    fill(path, 1, 0, 3); // free again
+    pid = fork();        // a writer that is killed leaves no lock
+    if (pid == 0) {
+        if (store_open(path, STORE_WRITE, &s, &e) == 0)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    waitpid(pid, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    fill(path, 1, 0, 3);
+}
+
+// Makes a store whose writer was killed: its log is not folded in.
+static void leave_log(const char *path)
+{
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct store *s;
+        struct campaign_row r = row(40);
+        if (store_open(path, STORE_WRITE, &s, NULL) == 0 && store_put(s, &r, NULL) == 0 &&
+            store_commit(s, NULL) == 0)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    waitpid(pid, &status, 0);
+    CHECK(WIFSIGNALED(status));
+}
+
+static void test_read_only(void)
+{
+    char folder[560], clean[600], killed[600];
+    snprintf(folder, sizeof folder, "%s/disk", test_tmpdir());
+    snprintf(clean, sizeof clean, "%s/clean 100%%?.db", folder);
+    snprintf(killed, sizeof killed, "%s/killed.db", folder);
+    if (mkdir(folder, 0700) < 0 || mount("tmpfs", folder, "tmpfs", 0, "size=4m") < 0) {
+        test_skip("no file system of our own");
+        return;
+    }
+    fill(clean, 1, 0, 10);
+    fill(killed, 1, 0, 10);
+    uint64_t before = digest_of(clean);
+    leave_log(killed);
+    struct store *s = open_as(killed, STORE_READ); // where one may write, the log is read
+    CHECK_INT(count_rows(s, 0), 11);
+    close_ok(s);
+    CHECK_INT(mount("tmpfs", folder, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL), 0);
+    CHECK(digest_of(clean) == before);
+    check_refused(clean, STORE_WRITE, ERR_IO, "Read-only file system");
+    // Its log is either read in whole or missed aloud.
+    struct err e = {0};
+    if (store_open(killed, STORE_READ, &s, &e) >= 0) {
+        CHECK_INT(count_rows(s, 0), 11);
+        close_ok(s);
+    } else {
+        CHECK_HAS(e.msg, "its writer was killed");
+    }
+    CHECK_INT(umount(folder), 0);
+}
+
+// Another program holds the database: the store waits a while, then says so.
+static void test_locked(void)
+{
+    const char *path = fresh("l.db");
+    struct campaign_row r = row(1);
+    struct err e = {0};
+    sqlite3 *db;
+    struct store *s = open_as(path, STORE_WRITE);
+    sqlite3_open(path, &db);
+    CHECK_INT(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    store_patience(s, 1);
+    CHECK_INT(store_put(s, &r, &e), ERR_IO);
+    CHECK_HAS(e.msg, "another program keeps the database locked");
+    CHECK(store_commit(s, &e) < 0); // a store that failed once does not pretend
+    sqlite3_close(db);
+    CHECK_INT(store_close(s, &e), 0);
+}
+
+// Bytes of a store are changed: an error or an answer, never worse. (Run it with config=asan.)
+enum { DAMAGES = 100 };
+
+static void test_damaged(void)
+{
+    const char *path = fresh("d.db"), *bad = fresh("bad.db");
+    fill(path, 1, 0, 200);
+    FILE *f = fopen(path, "rb");
+    static unsigned char good[1 << 20], data[1 << 20];
+    size_t n = fread(good, 1, sizeof good, f);
+    fclose(f);
+    struct rng *rng = rng_create(1, "damage");
+    int refused = 0;
+    for (int i = 0; i < DAMAGES; i++) {
+        struct store *s = NULL;
+        struct err e = {0};
+        struct arena a;
+        struct campaign_row *rows;
+        struct store_campaign *list;
+        size_t size = i % 10 == 0 ? (size_t)rng_below(rng, n) : n;
+        memcpy(data, good, n);
+        for (int k = 0; k <= i % 20; k++)
+            data[rng_below(rng, i % 3 ? n : 4096)] = (unsigned char)rng_below(rng, 256);
+        f = fopen(bad, "wb");
+        fwrite(data, 1, size, f);
+        fclose(f);
+        arena_init(&a);
+        uint64_t d;
+        int rc = store_open(bad, STORE_READ, &s, &e);
+        if (rc >= 0) {
+            if ((rc = store_campaigns(s, &a, &list, &e)) >= 0 &&
+                (rc = store_rows(s, 1, &a, &rows, &e)) >= 0)
+                rc = store_digest(s, &d, &e);
+            store_close(s, NULL);
+        }
+        if (rc < 0) {
+            refused++;
+            CHECK(e.msg[0] != 0);
+        }
+        if (store_open(bad, STORE_WRITE, &s, &e) >= 0) {
+            struct campaign_row r = row(1000);
+            if (store_put(s, &r, &e) >= 0)
+                store_merge(s, path, &e);
+            store_close(s, &e);
+        }
+        arena_fini(&a);
+    }
+    test_note("%d of %d were refused", refused, DAMAGES);
+    CHECK(refused > DAMAGES / 10);
+    rng_destroy(rng);
+}
+
 TESTS(explore_store, T(test_round_trip), T(test_put_again), T(test_asks), T(test_merge),
-      T(test_merge_conflicts), T(test_validations))
+      T(test_merge_conflicts), T(test_validations), T(test_older), T(test_foreign),
+      T(test_one_writer), T(test_read_only), T(test_locked), T(test_damaged))
