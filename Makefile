@@ -149,11 +149,12 @@ test-threads: deps
 	@sh tests/run.sh $(THREADED)
 # Reference values for tests/explore/test_hypervolume.c, which says so when this is not there.
 build/pagmo_hypervolume: tests/explore/pagmo_hypervolume.cc
-	@sh tools/deps.sh long
+	@sh tools/deps.sh pagmo
 	@mkdir -p $(@D)
 	@g++ -O1 $< -o $@ -lpagmo -ltbb -lboost_serialization
 # Nightly: everything that takes long, and what needs large packages.
 test-long: build/pagmo_hypervolume
+	@sh tools/deps.sh browser
 	@$(MAKE) --no-print-directory test
 	@PARTITA=$(EXE) PARTITA_KILLS=50 sh tests/run.sh $(B)/tests/explore/test_resume $(B)/tests/cli/test_explore
 	@$(MAKE) --no-print-directory digests

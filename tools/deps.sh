@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Installs the Debian packages that the named purposes need, and only those that are missing.
-#   tools/deps.sh build [test] [lint] [long] [slurm]
+#   tools/deps.sh build [test] [lint] [pagmo] [browser] [slurm]
 build="gcc make libc6-dev pkg-config libconfig-dev libgsl-dev libjansson-dev libsqlite3-dev
        ocl-icd-opencl-dev opencl-headers pocl-opencl-icd gnuplot-nox"
 test="libcunit1-dev valgrind"
-# For make test-long only: the page in a browser, hypervolumes by another program.
-long="chromium g++ libpagmo-dev libtbb-dev libboost-serialization-dev"
-slurm="slurmctld slurmd slurm-client munge" # make test-slurm only
+# Large ones, for make test-long only.
+pagmo="g++ libpagmo-dev libtbb-dev libboost-serialization-dev"
+browser="chromium"
+slurm="slurmctld slurmd slurm-client munge"
 lint="clang clang-format cppcheck libclang-rt-14-dev"
 missing=""
 for purpose in "$@"; do
