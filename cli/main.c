@@ -19,7 +19,6 @@ const struct command commands[] = {
     {"merge", "several stores into one, each point once", cmd_merge},
     {"diff", "what is different between two stores: metrics, plans, front", cmd_diff},
     {"gate", "evaluate a baseline's points again; fails when a metric got worse", cmd_gate},
-    {"merge", "several stores into one, each point once", cmd_merge},
     {"profile", "characterise a machine; --cost: the cost table of a model", cmd_profile},
     {"repro", "a publication's experiments: prediction beside published value", cmd_repro},
     {"fit", "calibrate a simulated SoC with published rows or a profile", cmd_fit},
