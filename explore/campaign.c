@@ -31,7 +31,7 @@ struct slot {
     struct search_point p;
     int64_t twin; // an earlier ask of the window with the same key; -1: none
     bool done, cached;
-    bool twinned; // is the twin of a later ask
+    bool twinned;          // is the twin of a later ask
     struct campaign_row r; // metrics once done
 };
 
@@ -44,7 +44,7 @@ struct loop {
     int64_t asked, given, told, room, missing_room, total;
     int window;
     struct slot *ring;
-    uint64_t *key; // of the slots, by themselves: they are searched
+    uint64_t *key;   // of the slots, by themselves: they are searched
     int64_t best;    // row with the least first objective, -1: none
     int64_t waiting; // answers and tells, not committed
     double begin, committed;
@@ -385,7 +385,7 @@ static int finish(struct loop *l, struct err *e)
     if (c->interrupted)
         c->reason = STOP_INTERRUPTED;
     else if (!c->reason)
-        c->reason = STOP_DONE;
+        c->reason = c->count == space_count(l->q->space) ? STOP_EXHAUSTED : STOP_DONE;
     c->stopped = stop_text(c->reason);
     c->seconds = now() - l->begin;
     if (c->n_missing && !c->interrupted)

@@ -48,6 +48,7 @@ const char *stop_text(enum stop_reason r)
 {
     static const char *const text[STOP_REASONS] = {
         [STOP_NOT] = "",
+        [STOP_EXHAUSTED] = "every point of the space was evaluated",
         [STOP_DONE] = "the searcher has nothing more to ask",
         [STOP_BUDGET] = "the budget is spent",
         [STOP_SECONDS] = "the time is up",

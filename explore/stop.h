@@ -10,6 +10,7 @@
 
 enum stop_reason {
     STOP_NOT,
+    STOP_EXHAUSTED,   // every point of the space was asked
     STOP_DONE,        // the searcher has nothing more to ask, ever
     STOP_BUDGET,      // so many points were asked as were allowed
     STOP_SECONDS,     // the time is up

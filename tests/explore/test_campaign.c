@@ -60,7 +60,7 @@ static void test_workers_do_not_matter(void)
         CHECK_STR(a, b);
         CHECK_STR(b, c);
         CHECK_STR(c, d);
-        CHECK_STR(here.stopped, "the searcher has nothing more to ask");
+        CHECK_STR(here.stopped, "every point of the space was evaluated");
         campaign_fini(&here);
         campaign_fini(&one);
         campaign_fini(&three);
@@ -266,8 +266,8 @@ static void test_stop(void)
             CHECK(c.count <= 4 + (jobs ? QUEUE * jobs : 1));
             CHECK_INT(c.interrupted, c.count < 12);
             CHECK_STR(c.stopped,
-                      c.count < 12 ? "interrupted" : "the searcher has nothing more to ask");
-            CHECK_INT(c.reason, c.count < 12 ? STOP_INTERRUPTED : STOP_DONE);
+                      c.count < 12 ? "interrupted" : "every point of the space was evaluated");
+            CHECK_INT(c.reason, c.count < 12 ? STOP_INTERRUPTED : STOP_EXHAUSTED);
             CHECK_INT(c.count, stop.seen);
             campaign_fini(&c);
         }
