@@ -6,7 +6,7 @@
 // when it does not.
 #include "cli/report.h"
 
-#include <math.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include "explore/space.h"
@@ -104,9 +104,15 @@ static int read_workload(const struct cli_results *x, struct again *g, struct er
         space_close(s);
         return 0;
     }
-    if (sscanf(x->campaign.workload, "%d+%d%n", &g->n_prompt, &g->n_gen, &n) == 2 &&
-        !x->campaign.workload[n] && g->n_prompt > 0 && g->n_gen > 0)
+    // "256+32", or "8 requests of up to 2704+477" when their file is not at hand.
+    const char *plus = strchr(x->campaign.workload, '+'), *from = plus;
+    while (from && from > x->campaign.workload && isdigit((unsigned char)from[-1]))
+        from--;
+    if (plus && sscanf(from, "%d+%d%n", &g->n_prompt, &g->n_gen, &n) == 2 && !from[n] &&
+        g->n_prompt > 0 && g->n_gen > 0) {
+        g->whole = g->whole && from == x->campaign.workload;
         return 0;
+    }
     return err_set(e, ERR_USAGE, "the store does not say how long prompt and generation are");
 }
 

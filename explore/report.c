@@ -26,22 +26,38 @@ void report_run_fini(struct report_run *r)
 
 // --- what all parts look at
 
+// Levels of detail by what they are worth.
+static int worth(const char *level)
+{
+    static const char *const levels[] = {"estimate", "flow", "cycle", "hardware"};
+    for (int i = 0; level && i < 4; i++)
+        if (!strcmp(level, levels[i]))
+            return i;
+    return -1;
+}
+
 void report_view_make(const struct report *r, struct report_view *out)
 {
     struct report_view *v = out;
+    int finest = -1;
     *v = (struct report_view){.r = r};
     arena_init(&v->arena);
     v->row = ARENA_NEWS(&v->arena, (size_t)r->n, struct campaign_row);
+    v->coarse = ARENA_NEWS(&v->arena, (size_t)r->n, bool);
+    for (int i = 0; i < r->n; i++)
+        finest = worth(r->row[i].level) > finest ? worth(r->row[i].level) : finest;
     for (int i = 0; i < r->n; i++) {
         v->row[i] = r->row[i];
         struct metrics *m = &v->row[i].m;
-        bool violated = m->status == METRICS_OK && m->violation > 0;
+        v->coarse[i] = m->status == METRICS_OK && worth(r->row[i].level) < finest;
+        bool violated = m->status == METRICS_OK && !v->coarse[i] && m->violation > 0;
+        v->n_coarse += v->coarse[i];
         v->n_violated += violated;
-        v->n_ok += m->status == METRICS_OK && !violated;
+        v->n_ok += m->status == METRICS_OK && !violated && !v->coarse[i];
         v->n_infeasible += m->status == METRICS_INFEASIBLE;
         v->n_crashed += m->status == METRICS_CRASHED;
         v->n_hung += m->status == METRICS_HUNG;
-        if (violated)
+        if (violated || v->coarse[i])
             m->status = METRICS_INFEASIBLE;
     }
     ranking_make(v->row, r->n, r->campaign->objective, r->campaign->n_objectives, &v->ranking);
@@ -208,6 +224,7 @@ static void counts_json(struct json *j, const struct report_view *v)
     json_object_begin(j, "counts");
     json_i64(j, "points", v->r->n);
     json_i64(j, "ok", v->n_ok);
+    json_i64(j, "coarse", v->n_coarse);
     json_i64(j, "violated", v->n_violated);
     json_i64(j, "infeasible", v->n_infeasible);
     json_i64(j, "crashed", v->n_crashed);

@@ -55,8 +55,11 @@ struct report_view {
     const struct report *r;
     struct ranking ranking; // of points that are feasible and keep all constraints
     struct report_params params;
-    struct campaign_row *row; // [n] as r->row; a point that violates a constraint is infeasible
-    int n_ok, n_violated, n_infeasible, n_crashed, n_hung;
+    struct campaign_row *row; // [n] as r->row; one that may not be ranked is infeasible
+    // n_coarse: ran, but only at a lower level of detail than others, which their values cannot be
+    // compared with.
+    int n_ok, n_coarse, n_violated, n_infeasible, n_crashed, n_hung;
+    bool *coarse; // [n]
     struct arena arena;
 };
 void report_view_make(const struct report *r, struct report_view *out);

@@ -69,14 +69,14 @@ static void param_columns(struct json *j, const struct report_view *v)
 // A column of texts as a list of different ones, in the order of first use, and indices into it.
 // Searched backwards: a text often stands just before.
 static void text_column(struct json *j, const struct report_view *v, const char *key,
-                        const char *(*text)(const struct campaign_row *r))
+                        const char *(*text)(const struct report_view *v, int i))
 {
     struct arena a;
     arena_init(&a);
     const char **list = ARENA_NEWS(&a, (size_t)v->r->n, const char *);
     int *index = ARENA_NEWS(&a, (size_t)v->r->n, int), n = 0;
     for (int i = 0; i < v->r->n; i++) {
-        const char *s = text(&v->r->row[i]);
+        const char *s = text(v, i);
         int c = n;
         while (c > 0 && strcmp(list[c - 1], s))
             c--;
@@ -99,30 +99,32 @@ static void text_column(struct json *j, const struct report_view *v, const char 
     arena_fini(&a);
 }
 
-static const char *policy_of(const struct campaign_row *r)
+static const char *policy_of(const struct report_view *v, int i)
 {
-    return r->policy;
+    return v->r->row[i].policy;
 }
-static const char *sync_of(const struct campaign_row *r)
+static const char *sync_of(const struct report_view *v, int i)
 {
-    return r->sync;
+    return v->r->row[i].sync;
 }
-static const char *soc_of(const struct campaign_row *r)
+static const char *soc_of(const struct report_view *v, int i)
 {
-    return r->soc ? r->soc : "";
+    return v->r->row[i].soc ? v->r->row[i].soc : "";
 }
-static const char *level_of(const struct campaign_row *r)
+static const char *level_of(const struct report_view *v, int i)
 {
-    return r->level ? r->level : "";
+    return v->r->row[i].level ? v->r->row[i].level : "";
 }
-static const char *status_of(const struct campaign_row *r)
+static const char *status_of(const struct report_view *v, int i)
 {
-    return r->m.status == METRICS_OK && r->m.violation > 0 ? "violated"
-                                                           : metrics_status_name(r->m.status);
+    const struct metrics *m = &v->r->row[i].m;
+    return v->coarse[i]                                  ? "coarse"
+           : m->status == METRICS_OK && m->violation > 0 ? "violated"
+                                                         : metrics_status_name(m->status);
 }
-static const char *reason_of(const struct campaign_row *r)
+static const char *reason_of(const struct report_view *v, int i)
 {
-    return r->m.reason;
+    return v->r->row[i].m.reason;
 }
 
 // Values per machine, of points that were evaluated on several.
@@ -137,7 +139,7 @@ static void machines_json(struct json *j, const struct report_view *v)
             json_array_begin(j, metric_rows[m].name);
             for (int i = 0; i < v->r->n; i++) {
                 const struct metrics *x = &v->r->row[i].m;
-                bool there = x->status == METRICS_OK && k < x->n_machines;
+                bool there = x->status == METRICS_OK && !v->coarse[i] && k < x->n_machines;
                 report_number(j, NULL, there ? x->by_machine[k][m] : (double)NAN);
             }
             json_array_end(j);

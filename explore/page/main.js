@@ -64,6 +64,7 @@ function summary() {
     ["Points", n.points.toLocaleString("en")],
     ["Feasible", n.ok.toLocaleString("en")],
     ["Constraint missed", n.violated ? String(n.violated) : ""],
+    ["Only at a lower level", n.coarse ? n.coarse.toLocaleString("en") : ""],
     ["Infeasible", String(n.infeasible)],
     ["Crashed", n.crashed ? String(n.crashed) : ""],
     ["Took too long", n.hung ? String(n.hung) : ""],

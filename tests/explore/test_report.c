@@ -240,6 +240,33 @@ static void test_effects(void)
     free(page);
 }
 
+// What was only estimated is shown, but not ranked with what was simulated.
+static void test_levels(void)
+{
+    struct campaign_row r[3] = {row("a", "s", "", 10, 10), row("a", "s", "", 100, 100),
+                                row("b", "s", "", 90, 120)};
+    r[0].level = "estimate";
+    r[1].level = r[2].level = "cycle";
+    struct report q = report_of(r, 3);
+    char *page = page_of(&q);
+    json_t *j = data_of(page);
+    CHECK_INT((int)num(j, "counts.ok"), 2);
+    CHECK_INT((int)num(j, "counts.coarse"), 1);
+    CHECK_INT((int)num(j, "objectives.0.best"), 2);
+    CHECK_INT((int)num(j, "objectives.1.best"), 1);
+    CHECK_STR(str(j, "points.status.list.0"), "coarse");
+    CHECK_NEAR(num(j, "points.metrics.0.value.0"), 10, 0);
+    json_decref(j);
+    free(page);
+    r[1].level = r[2].level = "estimate"; // all of one level: all count
+    q = report_of(r, 3);
+    page = page_of(&q);
+    j = data_of(page);
+    CHECK_INT((int)num(j, "counts.ok"), 3);
+    json_decref(j);
+    free(page);
+}
+
 // An objective that can be 0 has no logarithm: its values count as they are.
 static void test_effects_of_zeros(void)
 {
@@ -441,5 +468,6 @@ static void test_front_of_rates(void)
 }
 
 TESTS(explore_report, T(test_options_are_split), T(test_parameters), T(test_data), T(test_effects),
-      T(test_effects_of_zeros), T(test_nothing_escapes), T(test_equal_points_equal_pages),
-      T(test_nothing_feasible), T(test_validation), T(test_figures), T(test_front_of_rates))
+      T(test_effects_of_zeros), T(test_levels), T(test_nothing_escapes),
+      T(test_equal_points_equal_pages), T(test_nothing_feasible), T(test_validation),
+      T(test_figures), T(test_front_of_rates))
