@@ -122,7 +122,9 @@ static int write_script(const struct slurm *s, const struct remote_round *r, con
     FILE *f = fopen(path, "w");
     if (!f)
         return err_at(e, ERR_IO, path, 0, NULL, "cannot write: %s", strerror(errno));
-    fprintf(f, "#!/bin/sh\n# Round %d: %lld points.\ncd ", r->number, (long long)r->points);
+    // The shell outlives a SIGTERM, so that the task is not over before the program has stopped.
+    fprintf(f, "#!/bin/sh\n# Round %d: %lld points.\ntrap : TERM\ncd ", r->number,
+            (long long)r->points);
     quote(f, s->here);
     fprintf(f, " || exit 1\necho \"task $SLURM_ARRAY_TASK_ID on $SLURMD_NODENAME, restarted "
                "${SLURM_RESTART_COUNT:-0} times\"\n");

@@ -272,6 +272,13 @@ int remote_run(const struct remote_request *q, struct campaign *out, struct err 
         campaign_fini(out);
         ask.retry = false; // once
     }
+    // Tasks that were late: their points are known by now, their stores need not stay.
+    struct err late = {0};
+    if (rc >= 0 && merge_shards(&c, &late) < 0) {
+        *e = late;
+        rc = late.code;
+        campaign_fini(out);
+    }
     remote_points_fini(&c.asked);
     free(c.key);
     free(c.loss);
