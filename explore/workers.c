@@ -97,7 +97,7 @@ static _Noreturn void serve(const struct workers *w, int in, int out)
 {
     struct job j;
     struct answer a;
-    signal(SIGINT, SIG_IGN); // Ctrl-C reaches the whole group; the parent decides
+    signal(SIGINT, SIG_IGN);  // Ctrl-C reaches the whole group; the parent decides
     signal(SIGTERM, SIG_IGN); // a scheduler sends it to every process of a job: no crash of a point
     void *state = w->ops->open(w->context);
     while (read_all(in, &j, sizeof j)) {

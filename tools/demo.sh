@@ -65,4 +65,8 @@ echo
 echo "\$ partita validate explore.db --model demo-60m --per-policy --top 6 --prompt 256 --gen 32"
 $partita validate "$out/explore.db" --model demo-60m --per-policy --top 6 --prompt 256 --gen 32
 
+page=build/demo-report.html
+$partita report "$out/explore.db" -o "$page" -q
+say "All of step 2 on a page, with plans and timelines: open $page in a browser."
+
 say "Next: partita help, docs/guide.md, or a space of your own in configs/space/."

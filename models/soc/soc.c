@@ -48,7 +48,7 @@ struct soc {
     struct dram_port game_port;
     struct thermal thermal;
     struct sim_event governor; // pending only while the temperature is followed
-    struct meter meter; // in use while somebody traces
+    struct meter meter;        // in use while somebody traces
     struct replay replay;
     uint32_t buffers; // ids given out
 };
