@@ -548,7 +548,7 @@ static void test_pictures(void)
     }
     CHECK_OK(rmdir(dir), NULL); // nothing else was left
     CHECK_INT(characterise_plots(p, n, "/nonexistent/x", "svg", &e), ERR_IO);
-    CHECK_INT(characterise_plots(p, n, dir, "pdf", &e), ERR_USAGE);
+    CHECK_INT(characterise_plots(p, n, dir, "bmp", &e), ERR_USAGE);
     rmdir(dir);
     free(p);
 }
