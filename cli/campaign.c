@@ -261,6 +261,7 @@ static int open_store(const struct cli_campaign_options *o, struct cli_campaign 
     q->identity = identity_create(c);
     q->text = o->text ? o->text : file_text(x->space->path, &x->arena);
     q->model = x->model->shape.name;
+    q->settings = cli_settings(o->common, &x->arena);
     q->retry = o->retry;
     return 0;
 }

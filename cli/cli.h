@@ -77,6 +77,11 @@ extern const struct argp workload_argp;
 extern const struct argp_child workload_children[]; // workload and, below it, the common options
 void workload_init(struct workload *w, const char *machine, const char *model, int prompt, int gen);
 
+// Overrides in one line, "a=1; b=2": those of --set in it, and more --set options from it. False:
+// too many. Strings in the arena.
+const char *cli_settings(const struct common *c, struct arena *a);
+bool cli_add_settings(struct common *c, const char *settings, struct arena *a);
+
 // A factory for "host" or "soc:NAME" with the --set overrides; `values` as asked.
 struct cli_factory {
     struct machine_factory base; // first

@@ -333,6 +333,29 @@ static int unknown_machine(const char *name, struct err *e)
                    near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
+const char *cli_settings(const struct common *c, struct arena *a)
+{
+    const char *all = "";
+    for (int i = 0; i < c->n_set; i++)
+        all = arena_printf(a, "%s%s%s", all, i ? "; " : "", c->set[i]);
+    return all;
+}
+
+bool cli_add_settings(struct common *c, const char *settings, struct arena *a)
+{
+    char *p = arena_strdup(a, settings), *next;
+    for (; *p; p = next) {
+        next = strstr(p, "; ");
+        if (next)
+            *next = 0;
+        next = next ? next + 2 : p + strlen(p);
+        if (c->n_set == (int)(sizeof c->set / sizeof c->set[0]))
+            return false;
+        c->set[c->n_set++] = p;
+    }
+    return true;
+}
+
 int cli_factory_open(const char *machine, const struct common *c, bool values,
                      struct cli_factory *out, struct err *e)
 {

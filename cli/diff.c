@@ -84,12 +84,6 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-static bool same(const struct compare_side *a, const struct compare_side *b)
-{
-    return !strcmp(a->machine, b->machine) && !strcmp(a->model, b->model) &&
-           !strcmp(a->workload, b->workload);
-}
-
 static void pair_up(struct diff *d, struct compare_side *a, int na, struct compare_side *b, int nb)
 {
     d->only_a = ARENA_NEWS(&d->arena, (size_t)na + 1, const struct compare_side *);
@@ -100,7 +94,7 @@ static void pair_up(struct diff *d, struct compare_side *a, int na, struct compa
     }
     for (int i = 0; i < na; i++) {
         int j = 0;
-        while (j < nb && !same(&a[i], &b[j]))
+        while (j < nb && !compare_same_question(&a[i], &b[j]))
             j++;
         if (j < nb)
             diff_add(d, &a[i], &b[j]);
@@ -109,7 +103,7 @@ static void pair_up(struct diff *d, struct compare_side *a, int na, struct compa
     }
     for (int j = 0; j < nb; j++) {
         int i = 0;
-        while (i < na && !same(&a[i], &b[j]))
+        while (i < na && !compare_same_question(&a[i], &b[j]))
             i++;
         if (i == na)
             d->only_b[d->n_only_b++] = &b[j];

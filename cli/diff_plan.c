@@ -12,27 +12,13 @@
 #include "engine/plan.h"
 
 struct replan {
+    struct arena arena; // of the overrides
     struct cli_session s;
     struct model *model;
     bool open;
     struct graph graph[2]; // prefill, decode
     struct plan plan[2];
 };
-
-// The overrides "a=1; b=2" of a row as --set options.
-static bool give_set(struct common *c, char *soc)
-{
-    for (char *p = soc, *next; *p; p = next) {
-        next = strstr(p, "; ");
-        if (next)
-            *next = 0;
-        next = next ? next + 2 : p + strlen(p);
-        if (c->n_set == (int)(sizeof c->set / sizeof c->set[0]))
-            return false;
-        c->set[c->n_set++] = p;
-    }
-    return true;
-}
 
 static bool plan_one(struct replan *r, int phase)
 {
@@ -56,6 +42,7 @@ static void replan_close(struct replan *r)
         cli_session_close(&r->s);
     if (r->model)
         model_close(r->model);
+    arena_fini(&r->arena);
 }
 
 // True when this program makes the plans that the row was evaluated with.
@@ -66,15 +53,15 @@ static bool replan_open(struct replan *r, const struct compare_side *s,
     struct common c;
     struct err e = {0};
     int prompt, gen, end = 0;
-    char soc[1024];
     *r = (struct replan){0};
+    arena_init(&r->arena);
     common_init(&c);
-    snprintf(soc, sizeof soc, "%s", row->soc);
     c.machine = s->machine;
     c.policy = row->policy;
     c.sync = row->sync;
     if (sscanf(s->workload, "%d+%d%n", &prompt, &gen, &end) != 2 || s->workload[end] ||
-        prompt < 1 || gen < 1 || strstr(s->machine, ", ") || !give_set(&c, soc))
+        prompt < 1 || gen < 1 || strstr(s->machine, ", ") ||
+        !cli_add_settings(&c, s->settings, &r->arena) || !cli_add_settings(&c, row->soc, &r->arena))
         return false; // several requests or machines have no single plan
     if (cli_factory_open(s->machine, &c, false, &f, &e) < 0 || !f.soc ||
         cli_model_open(s->model, &r->model, &e) < 0 ||

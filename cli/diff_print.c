@@ -190,6 +190,7 @@ static void json_side(struct json *j, const char *key, const struct compare_side
 {
     json_object_begin(j, key);
     json_str(j, "machine", s->machine);
+    json_str(j, "settings", s->settings);
     json_str(j, "model", s->model);
     json_str(j, "workload", s->workload);
     json_str(j, "space", s->name);

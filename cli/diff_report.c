@@ -60,8 +60,7 @@ void diff_add(struct diff *d, const struct compare_side *a, const struct compare
         abort();
     struct diff_pair *p = &d->pair[d->n++];
     *p = (struct diff_pair){.a = *a, .b = *b};
-    p->same = !strcmp(a->machine, b->machine) && !strcmp(a->model, b->model) &&
-              !strcmp(a->workload, b->workload);
+    p->same = compare_same_question(a, b);
     compare_make(a, b, d->tolerance, &p->c);
 }
 
@@ -128,7 +127,8 @@ const char *diff_question(const struct compare_side *s, char *buf, size_t size)
     if (!*s->machine && !*s->model)
         snprintf(buf, size, "points without a campaign");
     else
-        snprintf(buf, size, "%s, %s on %s", s->model, s->workload, s->machine);
+        snprintf(buf, size, "%s, %s on %s%s%s", s->model, s->workload, s->machine,
+                 *s->settings ? " with " : "", s->settings);
     return buf;
 }
 

@@ -179,8 +179,9 @@ static struct compare_side choose(const struct gate_options *o, const struct com
 // --- evaluating them
 
 struct gate_run {
-    const struct gate_options *o;
+    struct gate_options *o;
     struct compare_side a, b; // baseline (chosen), now
+    struct common common;     // the options, with the baseline's settings below --set
     struct cli_campaign x;
 };
 
@@ -226,20 +227,25 @@ static int run_points(void *user, struct campaign_request *q, struct campaign *o
 
 static int evaluate(struct gate_run *r, struct err *e)
 {
-    const struct gate_options *o = r->o;
+    struct gate_options *o = r->o;
     struct cli_campaign_options c = {.space = r->a.name,
                                      .text = r->a.text,
                                      .search = "exhaustive",
                                      .jobs = o->jobs,
                                      .out = o->out,
                                      .model = o->model,
-                                     .common = &o->c,
+                                     .common = &r->common,
                                      .run = run_points,
                                      .user = r};
     if (!*r->a.text)
         return err_at(e, ERR_USAGE, o->baseline, 0, NULL,
                       "the store has points but no campaign, so there is no space to evaluate them "
                       "in");
+    r->common = o->c;
+    r->common.n_set = 0;
+    if (!cli_add_settings(&r->common, r->a.settings, &o->d.arena) ||
+        !cli_add_settings(&r->common, cli_settings(&o->c, &o->d.arena), &o->d.arena))
+        return err_set(e, ERR_USAGE, "too many --set");
     if (cli_campaign_run(&c, &r->x, e) < 0)
         return e->code;
     r->b = r->a;

@@ -84,6 +84,7 @@ void cli_results_close(struct cli_results *r)
 
 struct again {
     char machine[96]; // the first of the campaign's
+    const char *settings;
     int n_prompt, n_gen;
     bool whole; // one request on one machine: the store has the digest of just this run
     struct model *model;
@@ -116,16 +117,15 @@ static int read_workload(const struct cli_results *x, struct again *g, struct er
     return err_set(e, ERR_USAGE, "the store does not say how long prompt and generation are");
 }
 
-// "KEY=VALUE; KEY=VALUE" and the level as overrides; their number.
-static int overrides(const struct campaign_row *r, const char **set, int max, struct arena *a)
+// The campaign's settings, the row's, and its level.
+static int overrides(const char *settings, const struct campaign_row *r, struct common *c,
+                     struct arena *a, struct err *e)
 {
-    const char *soc = r->soc ? r->soc : "", *key, *value;
-    int n = 0;
-    while (n + 1 < max && report_next_option(&soc, ';', a, &key, &value))
-        set[n++] = arena_printf(a, "%s=%s", key, value);
-    if (r->level && (!strcmp(r->level, "cycle") || !strcmp(r->level, "flow")))
-        set[n++] = arena_printf(a, "detail=%s", r->level);
-    return n;
+    bool level = r->level && (!strcmp(r->level, "cycle") || !strcmp(r->level, "flow"));
+    if (cli_add_settings(c, settings, a) && cli_add_settings(c, r->soc ? r->soc : "", a) &&
+        (!level || cli_add_settings(c, arena_printf(a, "detail=%s", r->level), a)))
+        return 0;
+    return err_set(e, ERR_USAGE, "too many keys of the machine are set");
 }
 
 static int stop_after(void *user, int32_t id)
@@ -182,18 +182,15 @@ static void find_optimum(const struct cli_session *s, int parts, struct report_r
 static int run_one(const struct again *g, const struct campaign_row *r, struct report_run *out,
                    struct arena *a, struct err *e)
 {
-    const char *set[32];
     struct common c;
     struct cli_factory f;
     struct cli_session s;
     common_init(&c);
     c.policy = r->policy;
     c.sync = r->sync;
-    if (cli_factory_open(g->machine, &c, false, &f, e) < 0)
-        return e->code;
-    f.n_set = overrides(r, set, 32, a);
-    f.set = set;
-    if (cli_session_open(&f, &c, g->model, g->n_prompt, g->n_gen, &s, e) < 0)
+    if (overrides(g->settings, r, &c, a, e) < 0 ||
+        cli_factory_open(g->machine, &c, false, &f, e) < 0 ||
+        cli_session_open(&f, &c, g->model, g->n_prompt, g->n_gen, &s, e) < 0)
         return e->code;
     int rc = session_plans_make(&s.q, &out->plans, e);
     if (rc == 0) {
@@ -217,7 +214,7 @@ int cli_report_runs(const struct cli_results *x, const int *row, int n, struct r
                     struct arena *a, const char **why)
 {
     struct err e = {0};
-    struct again g = {.n_prompt = 0};
+    struct again g = {.settings = x->campaign.settings};
     char text[400];
     *why = NULL;
     if (strncmp(x->campaign.machine, "soc:", 4))

@@ -383,16 +383,27 @@ int slurm_open(const struct slurm_options *o, const char *store, const char *nam
     return 0;
 }
 
+// Of our own making; not the stores of tasks, but the lock of one that died before it had a store.
+static bool is_ours(const char *name)
+{
+    static const char *const ours[] = {"done-", "log-", "job", "points-", "round"};
+    size_t n = strlen(name);
+    if (!strncmp(name, "shard-", 6))
+        return n > 5 && !strcmp(name + n - 5, "-lock");
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (!strncmp(name, ours[i], strlen(ours[i])))
+            return true;
+    return false;
+}
+
 // Only what carries our names: the folder may hold something else.
 static void clean(const struct slurm *s)
 {
-    static const char *const ours[] = {"done-", "log-", "job", "points-", "round"};
     struct dirent *d;
     DIR *dir = opendir(s->folder);
     while (dir && (d = readdir(dir)))
-        for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-            if (!strncmp(d->d_name, ours[i], strlen(ours[i])))
-                unlinkat(dirfd(dir), d->d_name, 0);
+        if (is_ours(d->d_name))
+            unlinkat(dirfd(dir), d->d_name, 0);
     if (dir)
         closedir(dir);
     rmdir(s->folder);

@@ -359,6 +359,7 @@ static int begin(struct loop *l, struct err *e)
         .search = search_text(q, a),
         .seed = q->seed,
         .machine = machines_text(s, a),
+        .settings = q->settings ? q->settings : "",
         .model = q->model ? q->model : s->model,
         .workload = s->n_requests > 1 ? arena_printf(a, "%d requests of up to %d+%d", s->n_requests,
                                                      s->n_prompt, s->n_gen)

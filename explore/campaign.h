@@ -58,6 +58,7 @@ struct campaign_request {
     const void *context;       // for worker->open
     struct store *store;       // NULL, or open for writing: every point is kept there
     struct identity *identity; // of points; NULL: by their texts (tests)
+    const char *settings;      // overrides of the machines' keys beside the space's, or NULL
     const char *text;          // the space's file, for the store; may be NULL
     const char *model;         // its name, for the store; NULL: the space's
     bool retry;                // evaluate again what crashed or hung in the store

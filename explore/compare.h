@@ -17,6 +17,7 @@
 // What one store knows about one question.
 struct compare_side {
     const char *machine, *model, *workload; // "soc:sd8gen3", "llama3-8b", "256+32"; "": unknown
+    const char *settings;                   // overrides of the machine's keys, or ""
     const char *name;                       // of the space; "": several or unknown
     const char *text;                       // the space's file
     const char *code;                       // version of the program that ran last
@@ -26,6 +27,9 @@ struct compare_side {
     int64_t n;
     const struct campaign_row *row; // [n], no two of the same words
 };
+
+// Machine with settings, model and requests.
+bool compare_same_question(const struct compare_side *a, const struct compare_side *b);
 
 enum compare_verdict { COMPARE_SAME, COMPARE_MOVED, COMPARE_BETTER, COMPARE_WORSE };
 // MOVED: where neither direction is better (a prediction).

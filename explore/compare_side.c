@@ -7,10 +7,22 @@
 #include "explore/compare.h"
 #include "explore/space.h"
 
+bool compare_same_question(const struct compare_side *a, const struct compare_side *b)
+{
+    return !strcmp(a->machine, b->machine) && !strcmp(a->settings, b->settings) &&
+           !strcmp(a->model, b->model) && !strcmp(a->workload, b->workload);
+}
+
+static struct compare_side question(const struct store_campaign *c)
+{
+    return (struct compare_side){
+        .machine = c->machine, .settings = c->settings, .model = c->model, .workload = c->workload};
+}
+
 static bool same_question(const struct compare_side *s, const struct store_campaign *c)
 {
-    return !strcmp(s->machine, c->machine) && !strcmp(s->model, c->model) &&
-           !strcmp(s->workload, c->workload);
+    const struct compare_side other = question(c);
+    return compare_same_question(s, &other);
 }
 
 // The last level of the space; NULL where its text cannot be read by this program.
@@ -112,13 +124,11 @@ static int gather(struct store *s, const struct store_campaign *c, int last, boo
 {
     struct pool pool = {0};
     const struct store_campaign *top = &c[last];
-    *out = (struct compare_side){.machine = top->machine,
-                                 .model = top->model,
-                                 .workload = top->workload,
-                                 .name = top->name,
-                                 .text = top->text,
-                                 .code = top->code,
-                                 .level = last_level(top, a)};
+    *out = question(top);
+    out->name = top->name;
+    out->text = top->text;
+    out->code = top->code;
+    out->level = last_level(top, a);
     for (int j = 0; j < top->n_objectives && j < SEARCH_MAX_OBJECTIVES; j++)
         out->objective[out->n_objectives++] = top->objective[j];
     int rc = 0;
@@ -144,8 +154,13 @@ static int bare_side(struct store *s, struct arena *a, struct compare_side *out,
     int n = store_rows(s, 0, a, &row, e);
     if (n < 0)
         return n;
-    *out = (struct compare_side){
-        .machine = "", .model = "", .workload = "", .name = "", .text = "", .code = ""};
+    *out = (struct compare_side){.machine = "",
+                                 .settings = "",
+                                 .model = "",
+                                 .workload = "",
+                                 .name = "",
+                                 .text = "",
+                                 .code = ""};
     pool_add(&pool, row, n);
     settle(&pool, a, out);
     free(pool.row);
@@ -164,8 +179,7 @@ int compare_sides(struct store *s, const char *campaign, struct arena *a, struct
     struct compare_side *side = ARENA_NEWS(a, (size_t)n + 1, struct compare_side);
     for (int i = 0; i < n; i++) {
         bool newer = false; // another campaign with the same question?
-        struct compare_side probe = {
-            .machine = c[i].machine, .model = c[i].model, .workload = c[i].workload};
+        struct compare_side probe = question(&c[i]);
         for (int k = i + 1; k < n && !campaign; k++)
             newer |= same_question(&probe, &c[k]);
         if (newer || (campaign && i != chosen))

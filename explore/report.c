@@ -212,6 +212,7 @@ static void campaign_json(struct json *j, const struct report_view *v, struct ar
     json_str(j, "seed", arena_printf(a, "%llu", (unsigned long long)c->seed));
     json_str(j, "machine", c->machine);
     json_str(j, "model", c->model);
+    json_str(j, "settings", c->settings ? c->settings : "");
     json_str(j, "workload", c->workload);
     json_str(j, "code", c->code);
     json_str(j, "stopped", c->stopped);

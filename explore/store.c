@@ -363,20 +363,21 @@ int store_campaign_begin(struct store *s, struct store_campaign *c, struct err *
     sqlite3_stmt *q = store_prepare(
         s,
         "INSERT INTO campaign (digest, code, name, text, search, seed, machine, model, workload,"
-        " objectives, stopped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')"
+        " objectives, settings, stopped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')"
         " ON CONFLICT (digest, code) DO UPDATE SET stopped = '' RETURNING id",
         e);
     if (!q)
         return s->failed = ERR_FORMAT;
     const char *const text[] = {c->name, c->text, c->search};
     const char *const more[] = {c->machine, c->model, c->workload,
-                                objectives_text(c, objectives, sizeof objectives)};
+                                objectives_text(c, objectives, sizeof objectives),
+                                c->settings ? c->settings : ""};
     sqlite3_bind_int64(q, 1, (int64_t)c->digest);
     bind_text(q, 2, c->code);
     for (int i = 0; i < 3; i++)
         bind_text(q, 3 + i, text[i]);
     sqlite3_bind_int64(q, 6, (int64_t)c->seed);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         bind_text(q, 7 + i, more[i]);
     int rc = sqlite3_step(q) == SQLITE_ROW ? 0 : ERR_IO;
     if (rc == 0)
@@ -457,7 +458,7 @@ int store_campaigns(struct store *s, struct arena *a, struct store_campaign **ou
     sqlite3_stmt *q = store_prepare(
         s,
         "SELECT id, digest, seed, name, text, search, machine, model, workload, code, stopped,"
-        " objectives FROM campaign ORDER BY id",
+        " settings, objectives FROM campaign ORDER BY id",
         e);
     if (!q)
         return ERR_FORMAT;
@@ -472,11 +473,11 @@ int store_campaigns(struct store *s, struct arena *a, struct store_campaign **ou
         *c = (struct store_campaign){.id = sqlite3_column_int64(q, 0),
                                      .digest = (uint64_t)sqlite3_column_int64(q, 1),
                                      .seed = (uint64_t)sqlite3_column_int64(q, 2)};
-        const char **const text[] = {&c->name,  &c->text,     &c->search, &c->machine,
-                                     &c->model, &c->workload, &c->code,   &c->stopped};
-        for (int i = 0; i < 8; i++)
+        const char **const text[] = {&c->name,     &c->text, &c->search,  &c->machine, &c->model,
+                                     &c->workload, &c->code, &c->stopped, &c->settings};
+        for (int i = 0; i < 9; i++)
             *text[i] = arena_strdup(a, text_of(q, 3 + i));
-        parse_objectives(text_of(q, 11), c);
+        parse_objectives(text_of(q, 12), c);
         c->count = count_asks(s, c->id);
     }
     if (rc == SQLITE_DONE) {

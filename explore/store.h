@@ -19,7 +19,7 @@
 #include "base/arena.h"
 #include "explore/metrics.h"
 
-enum { STORE_SCHEMA = 2 };
+enum { STORE_SCHEMA = 3 };
 
 struct store;
 enum store_mode { STORE_READ, STORE_WRITE }; // WRITE makes a file that does not exist
@@ -49,7 +49,8 @@ struct store_campaign {
     const char *text;   // the space's file, whole, so that a report needs nothing else
     const char *search; // "nsga2:population=40"
     uint64_t seed;
-    const char *machine;          // "soc:sd8gen3", or several joined by ", "
+    const char *machine;  // "soc:sd8gen3", or several joined by ", "
+    const char *settings; // of the machines, besides the space's: "npu.arch.arrays=8; ..", or ""
     const char *model, *workload; // "llama3-8b", "256+32"
     int n_objectives;
     enum metric objective[8];

@@ -316,7 +316,7 @@ int store_digest(struct store *s, uint64_t *out, struct err *e)
     if (digest_points(s, &d, e) < 0 ||
         digest_query(s,
                      "SELECT digest, code, name, text, search, seed, machine, model, workload,"
-                     " objectives FROM campaign ORDER BY digest, code",
+                     " settings, objectives FROM campaign ORDER BY digest, code",
                      &d, e) < 0 ||
         digest_query(s,
                      "SELECT c.digest, c.code, number, key, violation FROM ask JOIN campaign c"

@@ -39,6 +39,8 @@ static const char *const steps[STORE_SCHEMA] = {
     " policy TEXT, sync TEXT, machine TEXT, model TEXT, prompt INTEGER, gen INTEGER,"
     " repeats INTEGER, predicted_ttft_ms REAL, ttft_ms REAL, ttft_spread REAL,"
     " predicted_tpot_ms REAL, tpot_ms REAL, tpot_spread REAL);",
+    // 2 -> 3: overrides of the machines' keys that are not the space's
+    "ALTER TABLE campaign ADD COLUMN settings TEXT DEFAULT '';",
 };
 
 // --- errors

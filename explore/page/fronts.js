@@ -182,12 +182,10 @@ function showDetail(i, scroll) {
   const soc = D.campaign.machine.split(", ")[0].replace(/^soc:/, ""),
     [n, g] = D.campaign.workload.split("+");
   const quote = (s) => (/^[\w.:=,+-]+$/.test(s) ? s : `'${s.replace(/'/g, "'\\''")}'`);
-  const set = socOf(i)
-    ? socOf(i)
-        .split("; ")
-        .map((s) => ` --set ${quote(s)}`)
-        .join("")
-    : "";
+  const set = [D.campaign.settings, socOf(i)]
+    .flatMap((s) => (s ? s.split("; ") : []))
+    .map((s) => ` --set ${quote(s)}`)
+    .join("");
   const simple = /^soc:[^,]+$/.test(D.campaign.machine) && /^\d+\+\d+$/.test(D.campaign.workload);
   const actions = el("div", { class: "toolbar" });
   if (run >= 0)

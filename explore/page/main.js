@@ -53,7 +53,7 @@ function summary() {
   facts(byId("facts"), [
     ["Space", c.name],
     ["Model", c.model],
-    ["Machine", c.machine],
+    ["Machine", c.machine + (c.settings ? ` with ${c.settings}` : "")],
     ["Workload", c.workload],
     ["Objectives", objectives.map((o) => metrics.get(o.metric).title).join(", ")],
     ["Searcher", c.search],

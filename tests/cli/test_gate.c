@@ -70,10 +70,17 @@ static void test_better(void)
 {
     struct ran r = works("explore tiny -q -j 2 -s npu.arch.arrays=4 -o slow.db", NULL);
     ran_free(&r);
-    r = works("gate slow.db -q --tolerance 1% --tolerance power_prefill_w=1000%", NULL);
+    r = works("gate slow.db -q --strict --tolerance 0%", NULL); // what the baseline had set holds
+    CHECK_HAS(r.out, "worse 0, better 0, moved 0");
+    ran_free(&r);
+    r = works("gate slow.db -q -s npu.arch.arrays=8 --tolerance 1% "
+              "--tolerance power_prefill_w=1000%",
+              NULL);
     CHECK_HAS(r.out, "worse 0, better 12, moved 0");
     ran_free(&r);
-    r = run_line("gate slow.db -q --tolerance 1% --tolerance power_prefill_w=1000% --strict", NULL);
+    r = run_line("gate slow.db -q -s npu.arch.arrays=8 --tolerance 1% "
+                 "--tolerance power_prefill_w=1000% --strict",
+                 NULL);
     CHECK_INT(r.code, 1);
     CHECK_HAS(r.out, "worse 0, better 12, moved 0");
     ran_free(&r);

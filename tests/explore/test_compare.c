@@ -22,6 +22,7 @@ static struct campaign_row row(const char *policy, const char *soc, double ttft,
 static struct compare_side side(const struct campaign_row *r, int n)
 {
     return (struct compare_side){.machine = "soc:x",
+                                 .settings = "",
                                  .model = "m",
                                  .workload = "8+2",
                                  .n_objectives = 2,
