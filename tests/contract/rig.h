@@ -43,6 +43,10 @@ static inline struct model *rig_model(const struct encoding *enc)
     };
     struct model *m = NULL;
     struct err e = {0};
+    if (enc->block > 32) { // every row in whole blocks
+        s.d_model = s.d_ff = (int)enc->block;
+        s.n_head = (int)enc->block / s.d_head;
+    }
     if (!CHECK_OK(model_create(&s, &m, &e), &e))
         return NULL;
     CHECK_OK(model_generate(m, enc, 7, &e), &e);

@@ -91,7 +91,13 @@ static void negated_encode(const float *src, void *dst, int64_t n)
 
 static void test_unknown_encoding_is_decoded(void)
 {
-    static const struct encoding negated = {"NEG", "", 999, 1, 4, negated_decode, negated_encode};
+    static const struct encoding negated = {.name = "NEG",
+                                            .doc = "",
+                                            .ggml_type = 999,
+                                            .block = 1,
+                                            .bytes = 4,
+                                            .decode = negated_decode,
+                                            .encode = negated_encode};
     struct machine *m = open_isa("generic", 3, "");
     if (!m)
         return;
