@@ -53,9 +53,19 @@ INLINE vf v_f16(const uint16_t *p)
     return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
-INLINE v8f v8_pair(float a, float b)
+INLINE v8f v8_mul(v8f a, v8f b)
 {
-    return (v8f)_mm256_set_m128(_mm_set1_ps(b), _mm_set1_ps(a));
+    return a * b;
+}
+
+INLINE v8f v8_bytes(const void *p)
+{
+    return (v8f)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p)));
+}
+
+INLINE v8f v8_pair(const float *p)
+{
+    return (v8f)_mm256_set_m128(_mm_broadcast_ss(p + 1), _mm_broadcast_ss(p));
 }
 
 INLINE vq vq_load(const void *p)

@@ -6,7 +6,7 @@
 //   v_fma(a, b, c)    a * b + c                      v_sum(v)   sum by halving: i + (i + W/2), ...
 //   v_f16(p)          V_W halves to floats           half1(h)   one half to float
 //   v8f, v8_set, v8_fma, v8_sum: 8 lanes, for the quantised kernels
-//   v8_pair(a, b)     lanes 0 to 3 a, lanes 4 to 7 b
+//   v8_bytes(p)       8 int8 to floats; v8_mul(a, b); v8_pair(p): lanes 0 to 3 p[0], 4 to 7 p[1]
 //   vq                32 int8 in one or two registers
 //   vq_load(p), vq_nibbles(p)   32 int8; 16 bytes to 32 values 0..15, low nibbles first
 //   vq_bits(v, s, m)  (v >> s) & m per byte; s < 0 shifts left. Bits of m come from the same byte

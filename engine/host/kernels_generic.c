@@ -75,9 +75,22 @@ INLINE vq vq_load(const void *p)
     return v;
 }
 
-INLINE v8f v8_pair(float a, float b)
+INLINE v8f v8_mul(v8f a, v8f b)
 {
-    return (v8f){(vf){0} + a, (vf){0} + b};
+    return (v8f){a.low * b.low, a.high * b.high};
+}
+
+INLINE v8f v8_bytes(const void *p)
+{
+    typedef int8_t i8x4 __attribute__((vector_size(4)));
+    i8x4 b[2];
+    memcpy(b, p, sizeof b);
+    return (v8f){__builtin_convertvector(b[0], vf), __builtin_convertvector(b[1], vf)};
+}
+
+INLINE v8f v8_pair(const float *p)
+{
+    return (v8f){(vf){0} + p[0], (vf){0} + p[1]};
 }
 
 INLINE u8x16 bytes_of(const vq *v, int half)

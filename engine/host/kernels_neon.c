@@ -65,9 +65,20 @@ INLINE vq vq_load(const void *p)
     return (vq){{vld1q_s8(q), vld1q_s8(q + 16)}};
 }
 
-INLINE v8f v8_pair(float a, float b)
+INLINE v8f v8_mul(v8f a, v8f b)
 {
-    return (v8f){{vdupq_n_f32(a), vdupq_n_f32(b)}};
+    return (v8f){{vmulq_f32(a.val[0], b.val[0]), vmulq_f32(a.val[1], b.val[1])}};
+}
+
+INLINE v8f v8_bytes(const void *p)
+{
+    int16x8_t v = vmovl_s8(vld1_s8(p));
+    return (v8f){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(v))), vcvtq_f32_s32(vmovl_high_s16(v))}};
+}
+
+INLINE v8f v8_pair(const float *p)
+{
+    return (v8f){{vdupq_n_f32(p[0]), vdupq_n_f32(p[1])}};
 }
 
 INLINE vq vq_nibbles(const void *p)
