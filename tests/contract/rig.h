@@ -53,6 +53,23 @@ static inline struct model *rig_model(const struct encoding *enc)
     return m;
 }
 
+// As people's files are: Q4_K, with some tensors in Q6_K (Q4_K_M), so that one stacked matmul has
+// parts in different encodings.
+static inline struct model *rig_mixed_model(void)
+{
+    struct model *m = rig_model(&encoding_q4_k);
+    struct tensor *finer[] = {m ? &m->layers->v : NULL, m ? &m->layers->down : NULL};
+    for (int i = 0; m && i < 2; i++) {
+        struct tensor *t = finer[i];
+        t->enc = &encoding_q6_k;
+        t->row_bytes = encoding_size(t->enc, t->cols);
+        void *data = arena_alloc(&m->arena, (size_t)(t->rows * t->row_bytes));
+        tensor_generate(t, 7, data);
+        t->data = data;
+    }
+    return m;
+}
+
 static inline int64_t rig_rows(int b)
 {
     return b == BUF_KCACHE || b == BUF_VCACHE ? RIG_CTX : b == BUF_LOGITS ? 1 : RIG_TOKENS;
