@@ -136,12 +136,13 @@ void k_scales_pack(const uint8_t scale[K_CHUNKS], const uint8_t min[K_CHUNKS], u
 
 void k_scale_unpack(const uint8_t packed[12], int i, unsigned *scale, unsigned *min)
 {
+    int j = i % 4;
     if (i < 4) {
-        *scale = packed[i] & 63;
-        *min = packed[i + 4] & 63;
+        *scale = packed[j] & 63;
+        *min = packed[j + 4] & 63;
     } else {
-        *scale = (packed[i + 4] & 15) | packed[i - 4] >> 6 << 4;
-        *min = packed[i + 4] >> 4 | packed[i] >> 6 << 4;
+        *scale = (packed[j + 8] & 15) | packed[j] >> 6 << 4;
+        *min = packed[j + 8] >> 4 | packed[j + 4] >> 6 << 4;
     }
 }
 
