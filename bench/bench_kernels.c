@@ -124,7 +124,7 @@ static void line(struct machine *m, const char *name, const struct weights *w, i
     qsort(time, (size_t)runs, sizeof time[0], by_value);
     double s = time[runs / 2] / (double)PS_PER_S;
     double bytes = (double)encoding_size(w->enc, SIZE) * SIZE;
-    printf("%-18s %-5s n=%-4d %9.3f ms %7.2f GB/s %8.1f GFLOP/s  %s\n", name, w->enc->name, n,
+    printf("%-18s %-6s n=%-4d %9.3f ms %7.2f GB/s %8.1f GFLOP/s  %s\n", name, w->enc->name, n,
            s * 1e3, bytes / s / 1e9, 2.0 * SIZE * SIZE * n / s / 1e9,
            digest_text(digest_bytes(DIGEST_INIT, out.host, (size_t)out.size), text));
     fflush(stdout);

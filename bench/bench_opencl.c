@@ -216,11 +216,9 @@ int main(int argc, char **argv)
     printf("%s, coherent %d, flag %d, opened in %.0f ms\n", dev->caps.detail, dev->caps.coherent,
            dev->caps.flag, (double)(host_now() - begin) / 1e9);
     bench_latency();
-    const struct encoding *const encs[] = {&encoding_f32, &encoding_f16, &encoding_bf16,
-                                           &encoding_q8_0, &encoding_q4_0};
     printf("%d x %d product, one of %d matrices in turn\n", DIM, DIM, COPIES);
-    for (int i = 0; i < 5; i++)
-        bench_matmul(encs[i]);
+    for (size_t i = 0; i < encoding_registry_count; i++)
+        bench_matmul(encoding_registry[i]);
     bench_attention();
     dev->ops->close(dev);
     rng_destroy(rng);

@@ -121,16 +121,18 @@ static int check_shape(const struct model_shape *s, struct err *e)
     return check_rope(&s->rope, s->d_head, e);
 }
 
-// The encoding whose blocks cost exactly `bits` per value, in alphabetical order.
+// The encoding whose blocks cost exactly `bits` per value; of several, the plainest, which is the
+// oldest: F16 before BF16, Q4_0 before Q4_K and IQ4_NL.
 static const struct encoding *encoding_of_bits(double bits, int64_t cols)
 {
+    const struct encoding *best = NULL;
     for (size_t i = 0; i < encoding_registry_count; i++) {
         const struct encoding *enc = encoding_registry[i];
-        if (enc != &encoding_bf16 && enc->bytes * 8.0 / enc->block == bits &&
-            cols % enc->block == 0)
-            return enc;
+        if (enc->bytes * 8.0 / enc->block == bits && cols % enc->block == 0 &&
+            (!best || enc->ggml_type < best->ggml_type))
+            best = enc;
     }
-    return NULL;
+    return best;
 }
 
 static __attribute__((format(printf, 5, 6))) void

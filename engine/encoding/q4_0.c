@@ -5,26 +5,28 @@
 // to -8 exactly, and its mirror, if there is one, saturates at +7 with an error of |d|. Everything
 // else is within |d| / 2. The low nibbles hold the first 16 values of the block, the high nibbles
 // the last 16, which lets a kernel unpack with one mask and one shift.
-#include "engine/encoding.h"
-
 #include <math.h>
 #include <string.h>
+#include "engine/encoding/util.h"
 
 enum { BLOCK = 32, HALF_BLOCK = 16 };
 static const float HALF_MAX = 65504.0f;
 
+static void unpack(const void *row, int64_t i, struct chunk *out)
+{
+    struct block_q4_0 b;
+    memcpy(&b, (const char *)row + i * (int64_t)sizeof b, sizeof b); // rows start at any byte
+    out->scale[0] = out->scale[1] = half_to_float(b.d);
+    out->min = -0.0f;
+    for (int j = 0; j < HALF_BLOCK; j++) {
+        out->q[j] = (int8_t)((b.q[j] & 15) - 8);
+        out->q[j + HALF_BLOCK] = (int8_t)((b.q[j] >> 4) - 8);
+    }
+}
+
 static void decode(const void *src, float *dst, int64_t n)
 {
-    const unsigned char *p = src;
-    for (int64_t b = 0; b < n / BLOCK; b++) {
-        struct block_q4_0 q;
-        memcpy(&q, p + b * (int64_t)sizeof q, sizeof q);
-        float d = half_to_float(q.d);
-        for (int i = 0; i < HALF_BLOCK; i++) {
-            dst[b * BLOCK + i] = d * ((q.q[i] & 15) - 8);
-            dst[b * BLOCK + HALF_BLOCK + i] = d * ((q.q[i] >> 4) - 8);
-        }
-    }
+    chunks_decode(unpack, src, dst, n);
 }
 
 // v is in units of the scale; NaN becomes 0.
@@ -66,4 +68,5 @@ const struct encoding encoding_q4_0 = {
     .bytes = sizeof(struct block_q4_0),
     .decode = decode,
     .encode = encode,
+    .unpack = unpack,
 };

@@ -4,24 +4,25 @@
 // The scale maps the largest magnitude of the block to 127, so |error| <= d / 2 plus what rounding
 // the scale to half costs (127 * d * 2^-11). Numbers that cannot be expressed are kept finite: a
 // NaN becomes 0, an infinity the largest value that a block can hold.
-#include "engine/encoding.h"
-
 #include <math.h>
 #include <string.h>
+#include "engine/encoding/util.h"
 
 enum { BLOCK = 32 };
 static const float HALF_MAX = 65504.0f;
 
+static void unpack(const void *row, int64_t i, struct chunk *out)
+{
+    struct block_q8_0 b;
+    memcpy(&b, (const char *)row + i * (int64_t)sizeof b, sizeof b); // rows start at any byte
+    out->scale[0] = out->scale[1] = half_to_float(b.d);
+    out->min = -0.0f;
+    memcpy(out->q, b.q, sizeof out->q);
+}
+
 static void decode(const void *src, float *dst, int64_t n)
 {
-    const unsigned char *p = src;
-    for (int64_t b = 0; b < n / BLOCK; b++) {
-        struct block_q8_0 q;
-        memcpy(&q, p + b * (int64_t)sizeof q, sizeof q);
-        float d = half_to_float(q.d);
-        for (int i = 0; i < BLOCK; i++)
-            dst[b * BLOCK + i] = d * q.q[i];
-    }
+    chunks_decode(unpack, src, dst, n);
 }
 
 static int8_t quantise(float v)
@@ -58,4 +59,5 @@ const struct encoding encoding_q8_0 = {
     .bytes = sizeof(struct block_q8_0),
     .decode = decode,
     .encode = encode,
+    .unpack = unpack,
 };

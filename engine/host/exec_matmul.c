@@ -42,24 +42,17 @@ void exec_add_bias(const struct task *t, const struct segment *s)
     }
 }
 
-static bool quantised(const struct exec *x, const struct tensor *w)
+// The kernel for a weight; NULL: its rows are decoded.
+static mm_fn *kernel_of(struct exec *x, const struct tensor *w)
 {
-    return !x->exact && (w->enc == &encoding_q8_0 || w->enc == &encoding_q4_0);
-}
-
-static mm_fn *float_kernel(const struct cpu_kernels *k, const struct encoding *enc)
-{
-    return enc == &encoding_f32    ? k->f32
-           : enc == &encoding_f16  ? k->f16
-           : enc == &encoding_bf16 ? k->bf16
-                                   : NULL;
+    mm_fn **fn = kernels_matmul(&x->kernel, w->enc);
+    return fn && !(x->exact && w->enc->unpack) ? *fn : NULL;
 }
 
 static void multiply(const struct plan *p, const struct segment *s, int worker)
 {
     const struct task *t = p->t;
     const struct tensor *w = t->w[s->part];
-    const struct cpu_kernels *k = &p->x->kernel;
     struct mm a = {
         .w = (const char *)w->data + s->r0 * w->row_bytes,
         .w_pitch = w->row_bytes,
@@ -71,18 +64,17 @@ static void multiply(const struct plan *p, const struct segment *s, int worker)
         .out = exec_row(t->out, t->out_n0) + s->m0,
         .out_pitch = t->out->pitch / 4,
     };
-    mm_fn *fn = float_kernel(k, w->enc);
-    if (quantised(p->x, w)) {
+    mm_fn *fn = kernel_of(p->x, w);
+    if (fn && w->enc->unpack) {
         a.x = p->q8;
         a.x_pitch = p->q8_pitch;
-        fn = w->enc == &encoding_q8_0 ? k->q8_0 : k->q4_0;
     } else if (!fn) {
         float *rows = (float *)(void *)((char *)p->x->own + worker * p->x->own_size);
         for (int r = 0; r < a.rows; r++)
             w->enc->decode((const char *)a.w + r * a.w_pitch, rows + (int64_t)r * a.k, a.k);
         a.w = rows;
         a.w_pitch = (int64_t)a.k * 4;
-        fn = k->f32;
+        fn = p->x->kernel.f32;
     }
     fn(&a);
     exec_add_bias(t, s);
@@ -115,8 +107,9 @@ int exec_matmul(struct exec *x, const struct task *t, struct err *e)
     struct plan p = {.x = x, .t = t, .rows = t->op->k >= 2048 ? 32 : 64};
     bool any = false, decode = false;
     for (int i = 0; i < t->n_parts; i++) {
-        any |= quantised(x, t->w[i]);
-        decode |= !quantised(x, t->w[i]) && !float_kernel(&x->kernel, t->w[i]->enc);
+        mm_fn *fn = kernel_of(x, t->w[i]);
+        any |= fn && t->w[i]->enc->unpack;
+        decode |= !fn;
     }
     p.q8_pitch = act_q8_bytes(t->op->k);
     int64_t shared = any ? p.q8_pitch * (t->n1 - t->n0) : 0;

@@ -88,7 +88,7 @@ struct check {
     int replaced;
     float x[TOKENS * K], w[ROWS * K], want[4 * K], got[4 * K];
     unsigned char encoded[ROWS * MAX_ROW];
-    unsigned char quantised[TOKENS * (K + K / 8 + 64)], other[K + K / 8 + 64];
+    unsigned char quantised[TOKENS * (K + K / 4 + 64)], other[K + K / 4 + 64];
 };
 
 static float noise(struct check *c)
@@ -115,13 +115,36 @@ static int disagree(struct check *c, const char *table, const char *kernel)
     return 1;
 }
 
-static void check_mm(struct check *c, const struct cpu_kernels *k, const struct encoding *enc,
-                     mm_fn *const *good, mm_fn **fast)
+mm_fn **kernels_matmul(struct cpu_kernels *k, const struct encoding *enc)
 {
-    int quantised = enc->block == Q8_BLOCK, cols = quantised ? K : K_ODD;
+    struct {
+        const struct encoding *enc;
+        mm_fn **fn;
+    } all[] = {
+        {&encoding_f32, &k->f32},   {&encoding_f16, &k->f16},       {&encoding_bf16, &k->bf16},
+        {&encoding_q8_0, &k->q8_0}, {&encoding_q4_0, &k->q4_0},     {&encoding_q4_1, &k->q4_1},
+        {&encoding_q5_0, &k->q5_0}, {&encoding_iq4_nl, &k->iq4_nl}, {&encoding_q4_k, &k->q4_k},
+        {&encoding_q5_k, &k->q5_k}, {&encoding_q6_k, &k->q6_k},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].enc == enc)
+            return all[i].fn;
+    return NULL;
+}
+
+static void check_mm(struct check *c, struct cpu_kernels *k, const struct encoding *enc)
+{
+    struct cpu_kernels g = kernels_generic;
+    mm_fn **fast = kernels_matmul(k, enc), **good = kernels_matmul(&g, enc);
+    if (!fast)
+        return;
+    bool quantised = enc->unpack != NULL;
+    int cols = quantised ? K / (int)enc->block * (int)enc->block : K_ODD;
     int64_t row = encoding_size(enc, cols);
     for (int r = 0; r < ROWS; r++)
         enc->encode(c->w + r * K, c->encoded + r * row, cols);
+    for (int t = 0; t < TOKENS && quantised; t++)
+        kernels_generic.quantise(c->x + t * K, cols, c->quantised + t * act_q8_bytes(cols));
     struct mm a = {.w = c->encoded,
                    .w_pitch = row,
                    .rows = ROWS,
@@ -129,7 +152,7 @@ static void check_mm(struct check *c, const struct cpu_kernels *k, const struct 
                    .k = cols,
                    .out_pitch = ROWS};
     a.x = quantised ? (const void *)c->quantised : c->x;
-    a.x_pitch = quantised ? act_q8_bytes(K) : K * 4;
+    a.x_pitch = quantised ? act_q8_bytes(cols) : K * 4;
     a.out = c->want;
     (*good)(&a);
     a.out = c->got;
@@ -142,9 +165,11 @@ static void check_vectors(struct check *c, struct cpu_kernels *k)
 {
     const struct cpu_kernels *g = &kernels_generic;
     memset(c->other, 0, sizeof c->other);
+    g->quantise(c->x, K, c->quantised);
     k->quantise(c->x, K, c->other);
     int same = !memcmp(c->other, c->quantised, K);
     same &= near(act_q8_scales(c->other, K), act_q8_scales(c->quantised, K), K / Q8_BLOCK);
+    same &= near(act_q8_sums(c->other, K), act_q8_sums(c->quantised, K), K / Q8_BLOCK);
     if (!same && disagree(c, k->name, "quantise"))
         k->quantise = g->quantise;
 
@@ -198,13 +223,8 @@ int kernels_self_check(struct cpu_kernels *k)
         c->x[i] = noise(c) * 3;
     for (int i = 0; i < ROWS * K; i++)
         c->w[i] = noise(c);
-    for (int t = 0; t < TOKENS; t++)
-        g->quantise(c->x + t * K, K, c->quantised + t * act_q8_bytes(K));
-    check_mm(c, k, &encoding_f32, &g->f32, &k->f32);
-    check_mm(c, k, &encoding_f16, &g->f16, &k->f16);
-    check_mm(c, k, &encoding_bf16, &g->bf16, &k->bf16);
-    check_mm(c, k, &encoding_q8_0, &g->q8_0, &k->q8_0);
-    check_mm(c, k, &encoding_q4_0, &g->q4_0, &k->q4_0);
+    for (size_t i = 0; i < encoding_registry_count; i++)
+        check_mm(c, k, encoding_registry[i]);
     check_vectors(c, k);
     int replaced = c->replaced;
     free(c);

@@ -12,6 +12,7 @@
 #ifndef ENGINE_HOST_KERNELS_H
 #define ENGINE_HOST_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
@@ -19,15 +20,20 @@
 
 enum { Q8_BLOCK = 32 };
 
-// One quantised activation row of k values in memory: k int8, then k / 32 F32 scales; padded to 64
-// bytes. value = scale * q, |q| <= 127.
+// One quantised activation row of k values in memory: k int8, then k / 32 F32 scales, then k / 32
+// F32 sums of the values of a block, which is what a weight block's minimum is multiplied with;
+// padded to 64 bytes. value = scale * q, |q| <= 127.
 static inline int64_t act_q8_bytes(int k)
 {
-    return (k + (int64_t)k / Q8_BLOCK * 4 + 63) / 64 * 64;
+    return (k + (int64_t)k / Q8_BLOCK * 8 + 63) / 64 * 64;
 }
 static inline const float *act_q8_scales(const void *row, int k)
 {
     return (const float *)(const void *)((const char *)row + k);
+}
+static inline const float *act_q8_sums(const void *row, int k)
+{
+    return act_q8_scales(row, k) + k / Q8_BLOCK;
 }
 
 // out[t * out_pitch + r] = w[r] . x[t] for r in [0, rows), t in [0, tokens).
@@ -58,7 +64,8 @@ struct attend {
 struct cpu_kernels {
     const char *name;
     mm_fn *f32, *f16, *bf16;                            // x: F32 rows
-    mm_fn *q8_0, *q4_0;                                 // x: quantised rows
+    mm_fn *q8_0, *q4_0, *q4_1, *q5_0, *iq4_nl;          // x: quantised rows
+    mm_fn *q4_k, *q5_k, *q6_k;                          // the same; k is a multiple of 256
     void (*quantise)(const float *x, int k, void *row); // k is a multiple of 32
     void (*rmsnorm)(const float *x, const float *w, float eps, int d, float *out);
     void (*attend)(const struct attend *a);
@@ -72,6 +79,10 @@ enum isa { ISA_AUTO, ISA_REF, ISA_GENERIC, ISA_AVX2, ISA_AVX512, ISA_NEON, ISA_C
 // NULL where the build has none.
 extern const struct cpu_kernels kernels_generic;
 extern const struct cpu_kernels *const kernels_avx2, *const kernels_avx512, *const kernels_neon;
+
+// The matmul of an encoding in a table, or NULL: one that the kernels do not know. It wants
+// quantised rows if enc->unpack.
+mm_fn **kernels_matmul(struct cpu_kernels *k, const struct encoding *enc);
 
 extern const int kernels_neon_dotprod; // were the NEON tables compiled for it?
 

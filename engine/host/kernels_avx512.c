@@ -53,6 +53,21 @@ INLINE vf v_f16(const uint16_t *p)
     return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
+INLINE v8f v8_mul(v8f a, v8f b)
+{
+    return a * b;
+}
+
+INLINE v8f v8_bytes(const void *p)
+{
+    return (v8f)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p)));
+}
+
+INLINE v8f v8_pair(const float *p)
+{
+    return (v8f)_mm256_set_m128(_mm_broadcast_ss(p + 1), _mm_broadcast_ss(p));
+}
+
 INLINE vq vq_load(const void *p)
 {
     return _mm256_loadu_si256(p);
@@ -61,14 +76,52 @@ INLINE vq vq_load(const void *p)
 INLINE vq vq_nibbles(const void *p)
 {
     __m128i low = _mm_loadu_si128(p), high = _mm_srli_epi16(low, 4);
-    __m256i q = _mm256_and_si256(_mm256_set_m128i(high, low), _mm256_set1_epi8(15));
-    return _mm256_sub_epi8(q, _mm256_set1_epi8(8));
+    return _mm256_and_si256(_mm256_set_m128i(high, low), _mm256_set1_epi8(15));
+}
+
+INLINE vq vq_bits(vq v, int shift, int mask)
+{
+    v = shift < 0 ? _mm256_slli_epi16(v, -shift) : _mm256_srli_epi16(v, shift);
+    return _mm256_and_si256(v, _mm256_set1_epi8((char)mask));
+}
+
+INLINE vq vq_or(vq a, vq b)
+{
+    return _mm256_or_si256(a, b);
+}
+
+INLINE vq vq_minus(vq v, int n)
+{
+    return _mm256_sub_epi8(v, _mm256_set1_epi8((char)n));
+}
+
+// Byte i of the bits to lanes 8i .. 8i + 7, each of which keeps its own bit.
+INLINE vq vq_spread(const void *p)
+{
+    int32_t bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    const __m256i from =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i own = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    __m256i v = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), from), own);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(v, own), _mm256_set1_epi8(16));
+}
+
+INLINE vq vq_table(vq v, const int8_t *table)
+{
+    __m128i t = _mm_loadu_si128((const __m128i *)(const void *)table);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t), v);
 }
 
 INLINE v8f vq_dot(vq w, vq x)
 {
     return (v8f)_mm256_cvtepi32_ps(
         _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_abs_epi8(w), _mm256_sign_epi8(x, w)));
+}
+
+INLINE v8f vq_udot(vq w, vq x)
+{
+    return (v8f)_mm256_cvtepi32_ps(_mm256_dpbusd_epi32(_mm256_setzero_si256(), w, x));
 }
 
 #include "engine/host/kernels_body.inc.h"

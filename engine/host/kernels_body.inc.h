@@ -6,10 +6,15 @@
 //   v_fma(a, b, c)    a * b + c                      v_sum(v)   sum by halving: i + (i + W/2), ...
 //   v_f16(p)          V_W halves to floats           half1(h)   one half to float
 //   v8f, v8_set, v8_fma, v8_sum: 8 lanes, for the quantised kernels
+//   v8_bytes(p)       8 int8 to floats; v8_mul(a, b); v8_pair(p): lanes 0 to 3 p[0], 4 to 7 p[1]
 //   vq                32 int8 in one or two registers
-//   vq_load(p), vq_nibbles(p)   32 int8; 16 bytes to 32 values q - 8, low nibbles first
+//   vq_load(p), vq_nibbles(p)   32 int8; 16 bytes to 32 values 0..15, low nibbles first
+//   vq_bits(v, s, m)  (v >> s) & m per byte; s < 0 shifts left. Bits of m come from the same byte
+//   vq_or(a, b), vq_minus(v, n)   per byte
+//   vq_spread(p)      32 bits to 16 where set, else 0
+//   vq_table(v, t)    t[v] per byte, v in 0..15
 //   vq_dot(w, x)      v8f: sum of w * x, exact; each lane has four of the 32 products, always the
-//                     same four
+//                     same four, lanes 0 to 3 from the first 16; vq_udot: w in 0..127
 //
 // Blocking: 4 weight rows by 2 tokens in 8 accumulators, which hides the latency of two
 // multipliers. They are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack.
@@ -22,7 +27,7 @@
 #include <string.h>
 
 enum { SPAN = 1024 };
-enum weight { W_F32, W_F16, W_BF16, W_Q8, W_Q4 };
+enum weight { W_F32, W_F16, W_BF16, W_Q8, W_Q4, W_Q4_1, W_Q5, W_IQ4, W_Q4K, W_Q5K, W_Q6K };
 
 INLINE vf v_load(const float *p)
 {
@@ -182,38 +187,85 @@ static void mm_bf16(const struct mm *a)
     mm_float(W_BF16, a);
 }
 
-// The quantised kernels: a block of 32 is one integer product and one scaled addition.
-INLINE vq q_load(enum weight type, const char *row, int b, float *scale)
+// The quantised kernels for blocks of 32: a block is one integer product and one scaled addition. A
+// block's minimum meets the sum of the activations; as an eighth per lane, it joins the same
+// accumulator. (Blocks of 256: kernels_super.inc.h.)
+INLINE int q_bytes(enum weight type)
 {
-    uint16_t d;
-    const char *p = row + (int64_t)b * (type == W_Q8 ? 34 : 18);
-    memcpy(&d, p, sizeof d);
-    *scale = half1(d);
-    return type == W_Q8 ? vq_load(p + 2) : vq_nibbles(p + 2);
+    return type == W_Q8 ? 34 : type == W_Q4_1 ? 20 : type == W_Q5 ? 22 : 18;
 }
 
-INLINE v8f q_add(vq w, vq x, float scale, v8f acc)
+// Stored numbers, scale, and for W_Q4_1 minimum, of block b.
+struct qb {
+    vq q;
+    float d, m;
+};
+
+INLINE struct qb q_load(enum weight type, const char *row, int b)
 {
-    return v8_fma(vq_dot(w, x), v8_set(scale), acc);
+    uint16_t d, m;
+    struct qb v;
+    const char *p = row + (int64_t)b * q_bytes(type);
+    memcpy(&d, p, sizeof d);
+    v.d = half1(d);
+    v.m = 0;
+    switch (type) {
+    case W_Q8:
+        v.q = vq_load(p + 2);
+        break;
+    case W_Q4:
+        v.q = vq_minus(vq_nibbles(p + 2), 8);
+        break;
+    case W_Q4_1:
+        memcpy(&m, p + 2, sizeof m);
+        v.m = half1(m);
+        v.q = vq_nibbles(p + 4);
+        break;
+    case W_Q5:
+        v.q = vq_minus(vq_or(vq_nibbles(p + 6), vq_spread(p + 2)), 16);
+        break;
+    default:
+        v.q = vq_table(vq_nibbles(p + 2), iq4_nl_values);
+        break;
+    }
+    return v;
+}
+
+// One activation block beside it.
+struct xb {
+    vq q;
+    float d, eighth; // scale; an eighth of the sum
+};
+
+INLINE struct xb x_load(enum weight type, const char *row, int k, int b)
+{
+    return (struct xb){vq_load(row + b * Q8_BLOCK), act_q8_scales(row, k)[b],
+                       type == W_Q4_1 ? act_q8_sums(row, k)[b] * 0.125f : 0};
+}
+
+INLINE v8f q_add(enum weight type, const struct qb *w, const struct xb *x, v8f acc)
+{
+    if (type != W_Q4_1)
+        return v8_fma(vq_dot(w->q, x->q), v8_set(w->d * x->d), acc);
+    acc = v8_fma(vq_udot(w->q, x->q), v8_set(w->d * x->d), acc);
+    return v8_fma(v8_set(w->m), v8_set(x->eighth), acc);
 }
 
 INLINE void qblock42(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
 {
     const char *w1 = w + a->w_pitch, *w2 = w1 + a->w_pitch, *w3 = w2 + a->w_pitch;
     const char *y = x + a->x_pitch;
-    const float *dx = act_q8_scales(x, a->k), *dy = act_q8_scales(y, a->k);
     v8f a00 = {0}, a01 = {0}, a10 = {0}, a11 = {0}, a20 = {0}, a21 = {0}, a30 = {0}, a31 = {0};
     for (int b = 0; b < a->k / Q8_BLOCK; b++) {
-        vq b0 = vq_load(x + b * Q8_BLOCK), b1 = vq_load(y + b * Q8_BLOCK), v;
-        float d, e0 = dx[b], e1 = dy[b];
-        v = q_load(type, w, b, &d);
-        a00 = q_add(v, b0, d * e0, a00), a01 = q_add(v, b1, d * e1, a01);
-        v = q_load(type, w1, b, &d);
-        a10 = q_add(v, b0, d * e0, a10), a11 = q_add(v, b1, d * e1, a11);
-        v = q_load(type, w2, b, &d);
-        a20 = q_add(v, b0, d * e0, a20), a21 = q_add(v, b1, d * e1, a21);
-        v = q_load(type, w3, b, &d);
-        a30 = q_add(v, b0, d * e0, a30), a31 = q_add(v, b1, d * e1, a31);
+        struct xb x0 = x_load(type, x, a->k, b), x1 = x_load(type, y, a->k, b);
+        struct qb v = q_load(type, w, b);
+        a00 = q_add(type, &v, &x0, a00), a01 = q_add(type, &v, &x1, a01);
+        v = q_load(type, w1, b);
+        a10 = q_add(type, &v, &x0, a10), a11 = q_add(type, &v, &x1, a11);
+        v = q_load(type, w2, b);
+        a20 = q_add(type, &v, &x0, a20), a21 = q_add(type, &v, &x1, a21);
+        v = q_load(type, w3, b);
+        a30 = q_add(type, &v, &x0, a30), a31 = q_add(type, &v, &x1, a31);
     }
     float *out1 = out + a->out_pitch;
     out[0] = v8_sum(a00), out[1] = v8_sum(a10), out[2] = v8_sum(a20), out[3] = v8_sum(a30);
@@ -225,62 +277,77 @@ INLINE void qblock42(enum weight type, const struct mm *a, const char *w, const 
 INLINE void qblock21(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
 {
     const char *w1 = w + a->w_pitch;
-    const float *dx = act_q8_scales(x, a->k);
     v8f a0 = {0}, a1 = {0};
     for (int b = 0; b < a->k / Q8_BLOCK; b++) {
-        int64_t at = (int64_t)b * (type == W_Q8 ? 34 : 18) + 2 * a->w_pitch;
+        int64_t at = (int64_t)b * q_bytes(type) + 2 * a->w_pitch;
         if (type == W_Q8 || b % 2 == 0) {
             __builtin_prefetch(w + at);
             __builtin_prefetch(w1 + at);
         }
-        vq v = vq_load(x + b * Q8_BLOCK);
-        float d0, d1, e = dx[b];
-        vq u0 = q_load(type, w, b, &d0), u1 = q_load(type, w1, b, &d1);
-        a0 = q_add(u0, v, d0 * e, a0), a1 = q_add(u1, v, d1 * e, a1);
+        struct xb v = x_load(type, x, a->k, b);
+        struct qb u0 = q_load(type, w, b), u1 = q_load(type, w1, b);
+        a0 = q_add(type, &u0, &v, a0), a1 = q_add(type, &u1, &v, a1);
     }
     out[0] = v8_sum(a0), out[1] = v8_sum(a1);
 }
 
 INLINE void qblock11(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
 {
-    const float *dx = act_q8_scales(x, a->k);
     v8f acc = {0};
     for (int b = 0; b < a->k / Q8_BLOCK; b++) {
-        float d;
-        vq v = q_load(type, w, b, &d);
-        acc = q_add(v, vq_load(x + b * Q8_BLOCK), d * dx[b], acc);
+        struct xb v = x_load(type, x, a->k, b);
+        struct qb u = q_load(type, w, b);
+        acc = q_add(type, &u, &v, acc);
     }
     *out = v8_sum(acc);
 }
+#include "engine/host/kernels_super.inc.h"
 
 INLINE void mm_quantised(enum weight type, const struct mm *a)
 {
+    const bool super = type >= W_Q4K;
     for (int t = 0; t < a->tokens;) {
         const char *x = (const char *)a->x + t * a->x_pitch;
         float *out = a->out + t * a->out_pitch;
         int two = t + 2 <= a->tokens, r = 0;
-        for (; two && r + 4 <= a->rows; r += 4)
-            qblock42(type, a, (const char *)a->w + r * a->w_pitch, x, out + r);
-        for (; !two && r + 2 <= a->rows; r += 2)
-            qblock21(type, a, (const char *)a->w + r * a->w_pitch, x, out + r);
-        for (; r < a->rows; r++) {
+        for (; two && r + 4 <= a->rows; r += 4) {
             const char *w = (const char *)a->w + r * a->w_pitch;
-            qblock11(type, a, w, x, out + r);
-            if (two)
-                qblock11(type, a, w, x + a->x_pitch, out + a->out_pitch + r);
+            if (super)
+                kblock42(type, a, w, x, out + r);
+            else
+                qblock42(type, a, w, x, out + r);
         }
+        for (; !two && r + 2 <= a->rows; r += 2) {
+            const char *w = (const char *)a->w + r * a->w_pitch;
+            if (super)
+                kblock21(type, a, w, x, out + r);
+            else
+                qblock21(type, a, w, x, out + r);
+        }
+        for (; r < a->rows; r++)
+            for (int i = 0; i <= two; i++) {
+                const char *w = (const char *)a->w + r * a->w_pitch, *y = x + i * a->x_pitch;
+                if (super)
+                    kblock11(type, a, w, y, out + i * a->out_pitch + r);
+                else
+                    qblock11(type, a, w, y, out + i * a->out_pitch + r);
+            }
         t += two ? 2 : 1;
     }
 }
 
-static void mm_q8_0(const struct mm *a)
-{
-    mm_quantised(W_Q8, a);
-}
-
-static void mm_q4_0(const struct mm *a)
-{
-    mm_quantised(W_Q4, a);
-}
+#define MM_QUANTISED(NAME, TYPE)                                                                   \
+    static void NAME(const struct mm *a)                                                           \
+    {                                                                                              \
+        mm_quantised(TYPE, a);                                                                     \
+    }
+MM_QUANTISED(mm_q8_0, W_Q8)
+MM_QUANTISED(mm_q4_0, W_Q4)
+MM_QUANTISED(mm_q4_1, W_Q4_1)
+MM_QUANTISED(mm_q5_0, W_Q5)
+MM_QUANTISED(mm_iq4_nl, W_IQ4)
+MM_QUANTISED(mm_q4_k, W_Q4K)
+MM_QUANTISED(mm_q5_k, W_Q5K)
+MM_QUANTISED(mm_q6_k, W_Q6K)
 
 #endif

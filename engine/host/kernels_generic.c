@@ -75,14 +75,80 @@ INLINE vq vq_load(const void *p)
     return v;
 }
 
-INLINE vq vq_nibbles(const void *p)
+INLINE v8f v8_mul(v8f a, v8f b)
+{
+    return (v8f){a.low * b.low, a.high * b.high};
+}
+
+INLINE v8f v8_bytes(const void *p)
+{
+    typedef int8_t i8x4 __attribute__((vector_size(4)));
+    i8x4 b[2];
+    memcpy(b, p, sizeof b);
+    return (v8f){__builtin_convertvector(b[0], vf), __builtin_convertvector(b[1], vf)};
+}
+
+INLINE v8f v8_pair(const float *p)
+{
+    return (v8f){(vf){0} + p[0], (vf){0} + p[1]};
+}
+
+INLINE u8x16 bytes_of(const vq *v, int half)
+{
+    u8x16 b;
+    memcpy(&b, v->v + 16 * half, sizeof b);
+    return b;
+}
+
+INLINE vq vq_pack(u8x16 low, u8x16 high)
 {
     vq v;
-    u8x16 q, low, high;
-    memcpy(&q, p, sizeof q);
-    low = (q & 15) - 8, high = (q >> 4) - 8;
     memcpy(v.v, &low, sizeof low);
     memcpy(v.v + 16, &high, sizeof high);
+    return v;
+}
+
+INLINE vq vq_nibbles(const void *p)
+{
+    u8x16 q;
+    memcpy(&q, p, sizeof q);
+    return vq_pack(q & 15, q >> 4);
+}
+
+INLINE u8x16 bits16(u8x16 b, int shift, int mask)
+{
+    return (shift < 0 ? b << -shift : b >> shift) & (uint8_t)mask;
+}
+
+INLINE vq vq_bits(vq v, int shift, int mask)
+{
+    return vq_pack(bits16(bytes_of(&v, 0), shift, mask), bits16(bytes_of(&v, 1), shift, mask));
+}
+
+INLINE vq vq_or(vq a, vq b)
+{
+    return vq_pack(bytes_of(&a, 0) | bytes_of(&b, 0), bytes_of(&a, 1) | bytes_of(&b, 1));
+}
+
+INLINE vq vq_minus(vq v, int n)
+{
+    return vq_pack(bytes_of(&v, 0) - (uint8_t)n, bytes_of(&v, 1) - (uint8_t)n);
+}
+
+INLINE vq vq_spread(const void *p)
+{
+    vq v;
+    uint8_t bits[4];
+    memcpy(bits, p, sizeof bits);
+    for (int i = 0; i < 32; i++)
+        v.v[i] = (int8_t)((bits[i / 8] >> i % 8 & 1) << 4);
+    return v;
+}
+
+INLINE vq vq_table(vq v, const int8_t *table)
+{
+    for (int i = 0; i < 32; i++)
+        v.v[i] = table[v.v[i]];
     return v;
 }
 
@@ -94,18 +160,25 @@ INLINE i16x8 products(const int8_t *w, const int8_t *x)
     return __builtin_convertvector(a, i16x8) * __builtin_convertvector(b, i16x8);
 }
 
-// Lane i sums the values i, i + 8, i + 16, i + 24: which four share a lane does not matter as long
-// as it is always the same ones. Two products of int8 fit into 16 bits (at most 2 * 128 * 127).
+// Lane i sums the values i, i + 4, i + 8, i + 12 of a half. Two products of int8 fit into 16 bits
+// (at most 2 * 128 * 127).
+INLINE vf dot16(const int8_t *w, const int8_t *x)
+{
+    i16x8 a = products(w, x) + products(w + 8, x + 8);
+    i16x4 half[2];
+    memcpy(half, &a, sizeof a);
+    i32x4 sum = __builtin_convertvector(half[0], i32x4) + __builtin_convertvector(half[1], i32x4);
+    return __builtin_convertvector(sum, vf);
+}
+
 INLINE v8f vq_dot(vq w, vq x)
 {
-    i16x8 a = products(w.v, x.v) + products(w.v + 8, x.v + 8);
-    i16x8 b = products(w.v + 16, x.v + 16) + products(w.v + 24, x.v + 24);
-    i16x4 half[4];
-    memcpy(half, &a, sizeof a);
-    memcpy(half + 2, &b, sizeof b);
-    i32x4 low = __builtin_convertvector(half[0], i32x4) + __builtin_convertvector(half[2], i32x4);
-    i32x4 high = __builtin_convertvector(half[1], i32x4) + __builtin_convertvector(half[3], i32x4);
-    return (v8f){__builtin_convertvector(low, vf), __builtin_convertvector(high, vf)};
+    return (v8f){dot16(w.v, x.v), dot16(w.v + 16, x.v + 16)};
+}
+
+INLINE v8f vq_udot(vq w, vq x)
+{
+    return vq_dot(w, x);
 }
 
 #include "engine/host/kernels_body.inc.h"

@@ -65,12 +65,70 @@ INLINE vq vq_load(const void *p)
     return (vq){{vld1q_s8(q), vld1q_s8(q + 16)}};
 }
 
+INLINE v8f v8_mul(v8f a, v8f b)
+{
+    return (v8f){{vmulq_f32(a.val[0], b.val[0]), vmulq_f32(a.val[1], b.val[1])}};
+}
+
+INLINE v8f v8_bytes(const void *p)
+{
+    int16x8_t v = vmovl_s8(vld1_s8(p));
+    return (v8f){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(v))), vcvtq_f32_s32(vmovl_high_s16(v))}};
+}
+
+INLINE v8f v8_pair(const float *p)
+{
+    return (v8f){{vdupq_n_f32(p[0]), vdupq_n_f32(p[1])}};
+}
+
 INLINE vq vq_nibbles(const void *p)
 {
     uint8x16_t q = vld1q_u8(p);
-    int8x16_t low = vreinterpretq_s8_u8(vandq_u8(q, vdupq_n_u8(15)));
-    int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(q, 4));
-    return (vq){{vsubq_s8(low, vdupq_n_s8(8)), vsubq_s8(high, vdupq_n_s8(8))}};
+    return (vq){
+        {vreinterpretq_s8_u8(vandq_u8(q, vdupq_n_u8(15))), vreinterpretq_s8_u8(vshrq_n_u8(q, 4))}};
+}
+
+INLINE int8x16_t bits16(int8x16_t v, int shift, int mask)
+{
+    uint8x16_t b = vshlq_u8(vreinterpretq_u8_s8(v), vdupq_n_s8((int8_t)-shift));
+    return vreinterpretq_s8_u8(vandq_u8(b, vdupq_n_u8((uint8_t)mask)));
+}
+
+INLINE vq vq_bits(vq v, int shift, int mask)
+{
+    return (vq){{bits16(v.val[0], shift, mask), bits16(v.val[1], shift, mask)}};
+}
+
+INLINE vq vq_or(vq a, vq b)
+{
+    return (vq){{vorrq_s8(a.val[0], b.val[0]), vorrq_s8(a.val[1], b.val[1])}};
+}
+
+INLINE vq vq_minus(vq v, int n)
+{
+    int8x16_t m = vdupq_n_s8((int8_t)n);
+    return (vq){{vsubq_s8(v.val[0], m), vsubq_s8(v.val[1], m)}};
+}
+
+// A byte in 8 lanes, each of which keeps its own bit.
+INLINE int8x16_t spread16(const uint8_t *p)
+{
+    uint8x16_t own = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+    uint8x16_t set = vtstq_u8(vcombine_u8(vdup_n_u8(p[0]), vdup_n_u8(p[1])), own);
+    return vreinterpretq_s8_u8(vandq_u8(set, vdupq_n_u8(16)));
+}
+
+INLINE vq vq_spread(const void *p)
+{
+    const uint8_t *bits = p;
+    return (vq){{spread16(bits), spread16(bits + 2)}};
+}
+
+INLINE vq vq_table(vq v, const int8_t *table)
+{
+    int8x16_t t = vld1q_s8(table);
+    return (vq){{vqtbl1q_s8(t, vreinterpretq_u8_s8(v.val[0])),
+                 vqtbl1q_s8(t, vreinterpretq_u8_s8(v.val[1]))}};
 }
 
 // Lane i of the result: the four products 4i .. 4i + 3.
@@ -88,6 +146,11 @@ INLINE v8f vq_dot(vq w, vq x)
 {
     return (v8f){
         {vcvtq_f32_s32(dot4(w.val[0], x.val[0])), vcvtq_f32_s32(dot4(w.val[1], x.val[1]))}};
+}
+
+INLINE v8f vq_udot(vq w, vq x)
+{
+    return vq_dot(w, x);
 }
 
 #include "engine/host/kernels_body.inc.h"

@@ -45,7 +45,7 @@ INLINE vf v_exp(vf x)
 static void quantise(const float *x, int k, void *row)
 {
     int8_t *q = row;
-    float *scale = (float *)(void *)((char *)row + k);
+    float *scale = (float *)(void *)((char *)row + k), *sums = scale + k / Q8_BLOCK;
     for (int b = 0; b < k / Q8_BLOCK; b++, x += Q8_BLOCK, q += Q8_BLOCK) {
         const vi magnitude = (vi){0} + 0x7fffffff;
         vf top = {0};
@@ -58,13 +58,19 @@ static void quantise(const float *x, int k, void *row)
         // Below 1e-30 the inverse could overflow; such a block counts as zeros.
         float inverse = most > 1e-30f ? 127 / most : 0;
         scale[b] = most > 1e-30f ? most / 127 : 0;
+        vi total = {0};
         for (int i = 0; i < Q8_BLOCK; i += V_W) {
             // To the nearest, ties to even. 127 / most may round up: |q| stays below 127.5.
             const float big = 12582912.0f;
             vi n = __builtin_convertvector(v_load(x + i) * inverse + big - big, vi);
             vb byte = __builtin_convertvector(n, vb);
             memcpy(q + i, &byte, sizeof byte);
+            total += n;
         }
+        int sum = 0;
+        for (int i = 0; i < V_W; i++)
+            sum += total[i];
+        sums[b] = scale[b] * (float)sum;
     }
 }
 
@@ -178,8 +184,9 @@ static void attend(const struct attend *a)
 #define KERNEL_TABLE(NAME)                                                                         \
     {                                                                                              \
         .name = NAME, .f32 = mm_f32, .f16 = mm_f16, .bf16 = mm_bf16, .q8_0 = mm_q8_0,              \
-        .q4_0 = mm_q4_0, .quantise = quantise, .rmsnorm = rmsnorm, .attend = attend,               \
-        .swiglu = swiglu, .add = add                                                               \
+        .q4_0 = mm_q4_0, .q4_1 = mm_q4_1, .q5_0 = mm_q5_0, .iq4_nl = mm_iq4_nl, .q4_k = mm_q4_k,   \
+        .q5_k = mm_q5_k, .q6_k = mm_q6_k, .quantise = quantise, .rmsnorm = rmsnorm,                \
+        .attend = attend, .swiglu = swiglu, .add = add                                             \
     }
 
 #endif

@@ -17,8 +17,10 @@
 extern const char opencl_source[];
 
 static const struct encoding *const encodings[ENC_COUNT] = {
-    [ENC_F32] = &encoding_f32,   [ENC_F16] = &encoding_f16,   [ENC_BF16] = &encoding_bf16,
-    [ENC_Q8_0] = &encoding_q8_0, [ENC_Q4_0] = &encoding_q4_0,
+    [ENC_F32] = &encoding_f32,   [ENC_F16] = &encoding_f16,       [ENC_BF16] = &encoding_bf16,
+    [ENC_Q8_0] = &encoding_q8_0, [ENC_Q4_0] = &encoding_q4_0,     [ENC_Q4_1] = &encoding_q4_1,
+    [ENC_Q5_0] = &encoding_q5_0, [ENC_IQ4_NL] = &encoding_iq4_nl, [ENC_Q4_K] = &encoding_q4_k,
+    [ENC_Q5_K] = &encoding_q5_k, [ENC_Q6_K] = &encoding_q6_k,
 };
 
 // As in kernels/matmul.cl and kernels/heads.cl.

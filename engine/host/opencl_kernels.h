@@ -11,7 +11,20 @@
 #include "engine/host/host.h"
 
 // Encodings with kernels; the numbers of ENC in kernels/decode.cl.
-enum opencl_enc { ENC_F32, ENC_F16, ENC_BF16, ENC_Q8_0, ENC_Q4_0, ENC_COUNT };
+enum opencl_enc {
+    ENC_F32,
+    ENC_F16,
+    ENC_BF16,
+    ENC_Q8_0,
+    ENC_Q4_0,
+    ENC_Q4_1,
+    ENC_Q5_0,
+    ENC_IQ4_NL,
+    ENC_Q4_K,
+    ENC_Q5_K,
+    ENC_Q6_K,
+    ENC_COUNT
+};
 
 enum {
     OPENCL_RING = 1024,  // tickets in flight; more make submit wait for the oldest

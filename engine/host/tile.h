@@ -6,6 +6,11 @@
 // piece, tile after tile along k: F32 tiles are [k][row], so that one activation multiplies 32 rows
 // at once; int8 tiles are [k / 4][row][4], the order in which AMX and the dot-product instructions
 // of AVX-512 and ARM take the operand, with one F32 scale per row.
+//
+// Any block encoding becomes int8 tiles without loss (its integers and scales, see struct chunk).
+// Two things that an int8 tile has no place for are kept beside: scales per 16 columns (Q6_K) make
+// two tiles of 32 columns, each with the other's half zero; minima (Q4_K) are a matrix of their
+// own, [rows][k / 32] in F32 tiles, which multiplies the sums of the activations' blocks.
 #ifndef ENGINE_HOST_TILE_H
 #define ENGINE_HOST_TILE_H
 
@@ -59,6 +64,8 @@ struct packed {
     int64_t rows, cols;
     bool int8;
     int k_tiles;
+    int halves;    // int8 tiles per tile of columns: 1 or 2
+    int min_tiles; // F32 tiles of minima, behind the int8 tiles; 0: none
     struct packed_row {
         void *tiles;          // k_tiles of struct tile_f32 or tile_i8; NULL: not loaded
         uint64_t fingerprint; // of the source rows
@@ -82,6 +89,7 @@ struct tile_graph {
     int block;    // tokens that stay in the arrays at a time: all (weight-stationary) or one tile
     void *x;      // activations in tile order: [k / TILE][block][TILE], F32 or int8
     float *scale; // of int8 activations: [k / TILE][block]
+    float *sums;  // of the blocks of int8 activations, in tile order: [k / TILE^2][block][TILE]
     char *row;    // one quantised row
     float *acc;   // [block][TILE]
     int64_t bytes;

@@ -27,6 +27,11 @@ static int64_t k_tiles(int k)
     return (k + TILE - 1) / TILE;
 }
 
+static int64_t min_tiles(int k)
+{
+    return (k_tiles(k) + TILE - 1) / TILE;
+}
+
 static int block_of(const struct static_graph *g)
 {
     return g->order == ORDER_WEIGHT_STATIONARY || g->n < TILE ? g->n : TILE;
@@ -35,7 +40,8 @@ static int block_of(const struct static_graph *g)
 int64_t tile_graph_bytes(const struct static_graph *g)
 {
     int64_t n = block_of(g), tiles = k_tiles(g->op->k);
-    return n * tiles * TILE * 4 + n * tiles * 4 + act_q8_bytes(g->op->k) + n * TILE * 4;
+    return n * tiles * TILE * 4 + n * tiles * 4 + n * min_tiles(g->op->k) * TILE * 4 +
+           act_q8_bytes(g->op->k) + n * TILE * 4;
 }
 
 // Touched now, so that the first run pays no page faults.
@@ -62,9 +68,10 @@ struct tile_graph *tile_graph_create(const struct static_graph *s, struct err *e
     int64_t tiles = k_tiles(g->k) * g->block;
     g->x = zeroed(tiles * TILE * 4);
     g->scale = zeroed(tiles * 4);
+    g->sums = zeroed(min_tiles(g->k) * g->block * TILE * 4);
     g->row = zeroed(act_q8_bytes(g->k));
     g->acc = zeroed(g->block * TILE * 4);
-    if (!g->x || !g->scale || !g->row || !g->acc)
+    if (!g->x || !g->scale || !g->sums || !g->row || !g->acc)
         goto no_memory;
     return g;
 no_memory:
@@ -79,6 +86,7 @@ void tile_graph_destroy(struct tile_graph *g)
         return;
     free(g->x);
     free(g->scale);
+    free(g->sums);
     free(g->row);
     free(g->acc);
     free(g);
@@ -114,7 +122,7 @@ static void bring_in(struct run *r, bool int8)
     r->form = int8;
     for (int i = 0; i < r->tokens; i++) {
         const float *x = i < r->real ? exec_row(t->in, t->n0 + r->n + i) : NULL;
-        const float *scale = act_q8_scales(r->g->row, k);
+        const float *scale = act_q8_scales(r->g->row, k), *sum = act_q8_sums(r->g->row, k);
         if (int8 && x)
             r->vector->quantise(x, k, r->g->row);
         for (int kt = 0; kt < k_tiles(k); kt++) {
@@ -129,8 +137,10 @@ static void bring_in(struct run *r, bool int8)
                 memcpy(f, x + kt * TILE, (size_t)n * 4);
             if (!int8)
                 memset(x ? f + n : f, 0, (size_t)(x ? TILE - n : TILE) * 4);
-            if (int8)
+            if (int8) {
                 r->g->scale[kt * r->tokens + i] = x ? scale[kt] : 0;
+                r->g->sums[kt / TILE * step + i * TILE + kt % TILE] = x ? sum[kt] : 0;
+            }
         }
     }
 }
@@ -143,13 +153,17 @@ static void row_of_tiles(const struct run *r, const struct packed *p, int64_t ti
     memset(g->acc, 0, (size_t)r->tokens * TILE * 4);
     for (int kt = 0; kt < p->k_tiles; kt++) {
         int64_t at = (int64_t)kt * r->tokens;
-        if (p->int8)
-            r->k->i8((const struct tile_i8 *)tiles + kt, (const int8_t *)g->x + at * TILE,
-                     g->scale + at, r->tokens, g->acc);
-        else
+        for (int h = 0; p->int8 && h < p->halves; h++)
+            r->k->i8((const struct tile_i8 *)tiles + kt * p->halves + h,
+                     (const int8_t *)g->x + at * TILE, g->scale + at, r->tokens, g->acc);
+        if (!p->int8)
             r->k->f32((const struct tile_f32 *)tiles + kt, (const float *)g->x + at * TILE,
                       r->tokens, g->acc);
     }
+    const void *minima = (const struct tile_i8 *)tiles + p->k_tiles * p->halves;
+    for (int mt = 0; p->int8 && mt < p->min_tiles; mt++)
+        r->k->f32((const struct tile_f32 *)minima + mt, g->sums + (int64_t)mt * r->tokens * TILE,
+                  r->tokens, g->acc);
 }
 
 static void run_segment(struct run *r, const struct packed *p, const struct segment *s)

@@ -33,7 +33,10 @@ struct store *store_create(bool exact, int64_t *resident, int64_t limit)
 
 static int64_t row_bytes(const struct packed *p)
 {
-    return p->k_tiles * (int64_t)(p->int8 ? sizeof(struct tile_i8) : sizeof(struct tile_f32));
+    if (!p->int8)
+        return p->k_tiles * (int64_t)sizeof(struct tile_f32);
+    return p->k_tiles * p->halves * (int64_t)sizeof(struct tile_i8) +
+           p->min_tiles * (int64_t)sizeof(struct tile_f32);
 }
 
 static int64_t row_tiles(const struct packed *p)
@@ -112,8 +115,10 @@ static struct packed *make_entry(struct store *s, const struct tensor *w)
     if (!p)
         return NULL;
     *p = (struct packed){.data = w->data, .enc = w->enc, .rows = w->rows, .cols = w->cols};
-    p->int8 = !s->exact && (w->enc == &encoding_q8_0 || w->enc == &encoding_q4_0);
+    p->int8 = !s->exact && w->enc->unpack;
     p->k_tiles = (int)((w->cols + TILE - 1) / TILE);
+    p->halves = w->enc->halves ? 2 : 1;
+    p->min_tiles = w->enc->minima ? (p->k_tiles + TILE - 1) / TILE : 0;
     p->row = calloc((size_t)row_tiles(p), sizeof *p->row);
     if (!p->row) {
         free(p);
@@ -130,24 +135,20 @@ static void pack_f32(const struct packed *p, const float *row, int r, struct til
         out[k / TILE].w[k % TILE][r] = row[k];
 }
 
+_Static_assert((int)TILE == (int)CHUNK_VALUES, "a chunk is a row of a tile");
+
 static void pack_i8(const struct packed *p, const char *row, int r, struct tile_i8 *out)
 {
+    struct tile_f32 *minima = (struct tile_f32 *)(void *)(out + p->k_tiles * p->halves);
     for (int b = 0; b < p->k_tiles; b++) {
-        struct block_q8_0 q8;
-        if (p->enc == &encoding_q8_0) {
-            memcpy(&q8, row + b * (int64_t)sizeof q8, sizeof q8);
-        } else {
-            struct block_q4_0 q4;
-            memcpy(&q4, row + b * (int64_t)sizeof q4, sizeof q4);
-            q8.d = q4.d;
-            for (int i = 0; i < 16; i++) {
-                q8.q[i] = (int8_t)((q4.q[i] & 15) - 8);
-                q8.q[i + 16] = (int8_t)((q4.q[i] >> 4) - 8);
-            }
-        }
-        out[b].scale[r] = half_to_float(q8.d);
+        struct chunk c;
+        p->enc->unpack(row, b, &c);
+        if (p->min_tiles)
+            minima[b / TILE].w[b % TILE][r] = c.min;
+        for (int h = 0; h < p->halves; h++)
+            out[b * p->halves + h].scale[r] = c.scale[h];
         for (int k = 0; k < TILE; k++)
-            out[b].q[k / 4][r][k % 4] = q8.q[k];
+            out[b * p->halves + k * p->halves / TILE].q[k / 4][r][k % 4] = c.q[k];
     }
 }
 

@@ -102,7 +102,7 @@ static void test_misspelt_names(void)
     fails(2, "no model named \"lama2-7b\", did you mean \"llama2-7b\"?",
           "validate --model lama2-7b");
     fails(2, "did you mean \"Q4_0\"?",
-          "sim --machine host --model demo-60m --encoding Q4_1 --prompt 4 --gen 1");
+          "sim --machine host --model demo-60m --encoding Q4_2 --prompt 4 --gen 1");
 }
 
 static void test_options_of_plugins(void)

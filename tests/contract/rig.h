@@ -43,9 +43,30 @@ static inline struct model *rig_model(const struct encoding *enc)
     };
     struct model *m = NULL;
     struct err e = {0};
+    if (enc->block > 32) { // every row in whole blocks
+        s.d_model = s.d_ff = (int)enc->block;
+        s.n_head = (int)enc->block / s.d_head;
+    }
     if (!CHECK_OK(model_create(&s, &m, &e), &e))
         return NULL;
     CHECK_OK(model_generate(m, enc, 7, &e), &e);
+    return m;
+}
+
+// As people's files are: Q4_K, with some tensors in Q6_K (Q4_K_M), so that one stacked matmul has
+// parts in different encodings.
+static inline struct model *rig_mixed_model(void)
+{
+    struct model *m = rig_model(&encoding_q4_k);
+    struct tensor *finer[] = {m ? &m->layers->v : NULL, m ? &m->layers->down : NULL};
+    for (int i = 0; m && i < 2; i++) {
+        struct tensor *t = finer[i];
+        t->enc = &encoding_q6_k;
+        t->row_bytes = encoding_size(t->enc, t->cols);
+        void *data = arena_alloc(&m->arena, (size_t)(t->rows * t->row_bytes));
+        tensor_generate(t, 7, data);
+        t->data = data;
+    }
     return m;
 }
 

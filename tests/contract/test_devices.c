@@ -103,10 +103,10 @@ static void values_on_device(struct rig *r)
             slices(r, op, shape[i][0], shape[i][1]);
 }
 
-static void each_device(struct machine *m, const struct encoding *enc, void (*fn)(struct rig *r))
+// Takes the model over.
+static void each_device_of(struct machine *m, struct model *model, void (*fn)(struct rig *r))
 {
     struct rig r;
-    struct model *model = rig_model(enc);
     if (model && rig_open(&r, m, model)) {
         for (int i = 0; i < m->n_devices; i++) {
             device_under_test = m->device[i];
@@ -118,12 +118,19 @@ static void each_device(struct machine *m, const struct encoding *enc, void (*fn
     model_close(model);
 }
 
+static void each_device(struct machine *m, const struct encoding *enc, void (*fn)(struct rig *r))
+{
+    each_device_of(m, rig_model(enc), fn);
+}
+
 static void values(struct machine *m)
 {
     if (m->repeatable)
         each_device(m, &encoding_q8_0, values_on_device);
     for (size_t i = 0; !m->repeatable && i < encoding_registry_count; i++)
         each_device(m, encoding_registry[i], values_on_device);
+    if (!m->repeatable)
+        each_device_of(m, rig_mixed_model(), values_on_device);
 }
 
 static void test_values_on_simulated_machines(void)

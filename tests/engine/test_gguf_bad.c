@@ -87,6 +87,10 @@ static const struct bad {
     {HEAD(1, 0) "s'w' 4:1 8:33 4:8 8:0 p32 z64", ERR_FORMAT, "w",
      "rows of 33 values are no whole Q8_0 blocks of 32"},
     {HEAD(1, 0) "s'w' 4:2 8:16 8:2 4:2 8:0 p32 z64", ERR_FORMAT, "w", "no whole Q4_0 blocks"},
+    {HEAD(1, 0) "s'w' 4:1 8:288 4:12 8:0 p32 z288", ERR_FORMAT, "w",
+     "rows of 288 values are no whole Q4_K blocks of 256"},
+    {HEAD(1, 0) "s'w' 4:1 8:512 4:14 8:0 p32 z419", ERR_FORMAT, "w",
+     "420 bytes at offset 0 end behind the file"},
     {HEAD(1, 0) "s'w' 4:1 8:1 4:0 8:4 p32 z64", ERR_FORMAT, "w",
      "offset 4 is not a multiple of 32 (at byte 49)"},
     {HEAD(1, 1) "s'general.alignment' 4:4 4:64 s'w' 4:1 8:1 4:0 8:32 p64 z64", ERR_FORMAT, "w",
@@ -100,8 +104,8 @@ static const struct bad {
     // The header ends at 57 and the data would begin at 64, behind the end of the file.
     {HEAD(1, 0) "s'w' 4:1 8:1 4:0 8:0", ERR_FORMAT, "w", "which has 0 bytes of data"},
     // An unknown type has no size, but its offset is held to the same limits.
-    {HEAD(1, 0) "s'w' 4:1 8:256 4:12 8:96 p32 z64", ERR_FORMAT, "w", "end behind the file"},
-    {HEAD(1, 0) "s'w' 4:2 8:0x100000000 8:0x100000000 4:12 8:0 p32 z64", ERR_FORMAT, "w",
+    {HEAD(1, 0) "s'w' 4:1 8:256 4:11 8:96 p32 z64", ERR_FORMAT, "w", "end behind the file"},
+    {HEAD(1, 0) "s'w' 4:2 8:0x100000000 8:0x100000000 4:11 8:0 p32 z64", ERR_FORMAT, "w",
      "overflows"},
     {HEAD(2, 0) "s'w' 4:1 8:1 4:0 8:0 s'w' 4:1 8:1 4:0 8:32 p32 z64", ERR_FORMAT, "w",
      "the tensor appears twice (at byte 65)"},
@@ -136,9 +140,10 @@ static void test_bad_files(void)
 static void test_tight_files(void)
 {
     static const char *const tight[] = {
+        HEAD(1, 0) "s'w' 4:1 8:512 4:14 8:0 p32 z420", // two blocks of Q6_K
         HEAD(1, 0) "s'w' 4:1 8:16 4:0 8:0 p32 z64",
         HEAD(1, 0) "s'w' 4:1 8:8 4:0 8:32 p32 z64",
-        HEAD(1, 0) "s'w' 4:1 8:256 4:12 8:64 p32 z64", // unknown type, no bytes claimed
+        HEAD(1, 0) "s'w' 4:1 8:256 4:11 8:64 p32 z64", // unknown type, no bytes claimed
         HEAD(1, 0) "s'w' 4:1 8:256 4:4096 8:64 p32 z64",
         HEAD(1, 1) "s'general.alignment' 4:4 4:8 s'w' 4:1 8:1 4:0 8:8 p8 z12",
         HEAD(1, 1) "s'general.alignment' 4:4 4:64 s'w' 4:1 8:1 4:0 8:64 p64 z68",

@@ -391,9 +391,9 @@ static void test_wrong_tensors(void)
         check_refused(&r, ERR_FORMAT, name, "the shape asks for");
     }
     struct recipe r = good;
-    find(r.tensors, r.n_tensors, "blk.1.ffn_up.weight")->type = 12;
+    find(r.tensors, r.n_tensors, "blk.1.ffn_up.weight")->type = 11;
     check_refused(&r, ERR_UNSUPPORTED, "blk.1.ffn_up.weight",
-                  "is of type 12 (Q4_K), which this build cannot read; it reads BF16, F16, F32");
+                  "is of type 11 (Q3_K), which this build cannot read; it reads BF16, F16, F32");
     r = good;
     find(r.tensors, r.n_tensors, "blk.1.ffn_norm.weight")->type = 1;
     check_refused(&r, ERR_UNSUPPORTED, "blk.1.ffn_norm.weight", "is F16; vectors must be F32");

@@ -2,10 +2,11 @@
 // Weight encodings inside kernels: everything the other files know of one is here. ENC is one of
 // the numbers below (engine/host/opencl_kernels.c has the same list).
 //
-//   dot32(acc, row, k, x0..x3)  acc + partial sums of row[k..k+32) * x; of a block, the sum of the
-//                               stored numbers, without its scale and zero point
-//   scale4(row a..d, k)         the scales of the blocks at k of four rows
-//   ZERO_POINT                  what is to be subtracted from a block's stored numbers
+//   dot32(acc, row, k, x0..x3)  acc + partial sums of row[k..k+32) * x; if BLOCKS is 1, the sum of
+//                               the stored numbers, without their scale and zero point
+//   BLOCKS 1: scale4(row a..d, k)  the scales of the blocks at k of four rows
+//             ZERO_POINT           what is to be subtracted from a block's stored numbers
+//   BLOCKS 2: dot32 does all that itself
 //   decode32(row, k, dst)       dst[0..32) = row[k..k+32)
 //   decode1(row, k)             one value; for the last K % 32 of the encodings without blocks
 //
@@ -17,6 +18,12 @@
 #define ENC_BF16 2
 #define ENC_Q8_0 3
 #define ENC_Q4_0 4
+#define ENC_Q4_1 5
+#define ENC_Q5_0 6
+#define ENC_IQ4_NL 7
+#define ENC_Q4_K 8
+#define ENC_Q5_K 9
+#define ENC_Q6_K 10
 
 #if ENC == ENC_F32
 static float decode1(bytes row, int k)
@@ -61,7 +68,7 @@ static void decode32(bytes row, int k, __local float *dst)
     for (int i = 0; i < 32; i += 8)
         vstore8(decode8(row, k + i), 0, dst + i);
 }
-#else
+#elif ENC <= ENC_Q4_0
 #define BLOCKS 1
 #define BLOCK_BYTES (ENC == ENC_Q8_0 ? 34 : 18)
 #define ZERO_POINT  (ENC == ENC_Q8_0 ? 0 : 8)
@@ -121,5 +128,119 @@ static void decode32(bytes row, int k, __local float *dst)
     vstore8(fma(convert_float8(q & 15), d, zero), 1, dst);
     vstore8(fma(convert_float8(p >> 4), d, zero), 2, dst);
     vstore8(fma(convert_float8(q >> 4), d, zero), 3, dst);
+}
+#endif
+
+#if ENC > ENC_Q4_0
+// The other block encodings: 32 values are numbers q, a scale for each half, and a minimum:
+// row[k + 8 i + j] = q[i][j] * (i < 2 ? d.x : d.y) + m. Products q * d are exact in F32, so that fma
+// gives the very values of the reference.
+#define BLOCKS 2
+
+#if ENC == ENC_Q4_1 || ENC == ENC_Q5_0 || ENC == ENC_IQ4_NL
+static void nibbles(const __global uchar *b, int8 *q)
+{
+    int8 p = convert_int8(vload8(0, b)), r = convert_int8(vload8(1, b));
+    q[0] = p & 15;
+    q[1] = r & 15;
+    q[2] = p >> 4;
+    q[3] = r >> 4;
+}
+#endif
+
+#if ENC == ENC_Q4_1
+static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
+{
+    bytes b = row + k / 32 * 20;
+    int8 v[4];
+    nibbles(b + 4, v);
+    for (int i = 0; i < 4; i++)
+        q[i] = convert_float8(v[i]);
+    *d = (float2)(half1((const __global ushort *)b));
+    *m = half1((const __global ushort *)b + 1);
+}
+#elif ENC == ENC_Q5_0
+static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
+{
+    bytes b = row + k / 32 * 22;
+    int8 v[4];
+    nibbles(b + 6, v);
+    for (int i = 0; i < 4; i++) { // bit j of byte i of the four is the fifth bit of value 8 i + j
+        int8 high = (int8)(b[2 + i]) >> (int8)(0, 1, 2, 3, 4, 5, 6, 7) & 1;
+        q[i] = convert_float8((v[i] | high << 4) - 16);
+    }
+    *d = (float2)(half1((const __global ushort *)b));
+    *m = 0;
+}
+#elif ENC == ENC_IQ4_NL
+__constant float iq4_nl_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
+static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
+{
+    bytes b = row + k / 32 * 18;
+    int8 v[4];
+    nibbles(b + 2, v);
+    for (int i = 0; i < 4; i++)
+        q[i] = (float8)(iq4_nl_values[v[i].s0], iq4_nl_values[v[i].s1], iq4_nl_values[v[i].s2],
+                        iq4_nl_values[v[i].s3], iq4_nl_values[v[i].s4], iq4_nl_values[v[i].s5],
+                        iq4_nl_values[v[i].s6], iq4_nl_values[v[i].s7]);
+    *d = (float2)(half1((const __global ushort *)b));
+    *m = 0;
+}
+#elif ENC == ENC_Q4_K || ENC == ENC_Q5_K
+// Chunk c of a block: see struct block_q4_k in engine/encoding.h and engine/encoding/util.c.
+static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
+{
+    int c = k / 32 % 8, shift = c % 2 * 4;
+    bytes b = row + k / 256 * (ENC == ENC_Q4_K ? 144 : 176), s = b + 4;
+    int scale = c < 4 ? s[c] & 63 : (s[c + 4] & 15) | s[c - 4] >> 6 << 4;
+    int min = c < 4 ? s[c + 4] & 63 : s[c + 4] >> 4 | s[c] >> 6 << 4;
+    for (int i = 0; i < 4; i++) {
+        int8 v = convert_int8(vload8(i, b + (ENC == ENC_Q4_K ? 16 : 48) + c / 2 * 32)) >> shift & 15;
+#if ENC == ENC_Q5_K
+        v |= (convert_int8(vload8(i, b + 16)) >> c & 1) << 4;
+#endif
+        q[i] = convert_float8(v);
+    }
+    *d = (float2)(half1((const __global ushort *)b) * scale);
+    *m = -(half1((const __global ushort *)b + 1) * min);
+}
+#elif ENC == ENC_Q6_K
+static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
+{
+    int c = k / 32 % 8, n = c / 4, h = c % 4;
+    bytes b = row + k / 256 * 210;
+    for (int i = 0; i < 4; i++) {
+        int8 low = convert_int8(vload8(i, b + 64 * n + h % 2 * 32)) >> (h / 2 * 4) & 15;
+        int8 high = convert_int8(vload8(i, b + 128 + 32 * n)) >> (2 * h) & 3;
+        q[i] = convert_float8((low | high << 4) - 32);
+    }
+    float unit = half1((const __global ushort *)(b + 208));
+    *d = unit * (float2)((char)b[192 + 2 * c], (char)b[193 + 2 * c]);
+    *m = 0;
+}
+#endif
+
+static float8 dot32(float8 acc, bytes row, int k, float8 x0, float8 x1, float8 x2, float8 x3)
+{
+    float8 q[4];
+    float2 d;
+    float m;
+    chunk32(row, k, q, &d, &m);
+    acc = fma(fma(q[1], x1, q[0] * x0), (float8)(d.x), acc);
+    acc = fma(fma(q[3], x3, q[2] * x2), (float8)(d.y), acc);
+#if ENC == ENC_Q4_1 || ENC == ENC_Q4_K || ENC == ENC_Q5_K
+    acc = fma((x0 + x1) + (x2 + x3), (float8)(m), acc);
+#endif
+    return acc;
+}
+static void decode32(bytes row, int k, __local float *dst)
+{
+    float8 q[4];
+    float2 d;
+    float m;
+    chunk32(row, k, q, &d, &m);
+    for (int i = 0; i < 4; i++)
+        vstore8(fma(q[i], (float8)(i < 2 ? d.x : d.y), (float8)(m)), i, dst);
 }
 #endif

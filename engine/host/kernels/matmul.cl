@@ -42,7 +42,7 @@ GROUP __kernel void gemv(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
         for (int k = LANE * 32; k + 32 <= n_k; k += LANES * 32) {
             float8 x0 = vload8(0, x + k), x1 = vload8(1, x + k);
             float8 x2 = vload8(2, x + k), x3 = vload8(3, x + k);
-#if BLOCKS
+#if BLOCKS == 1
             float4 d = scale4(w0, w1, w2, w3, k);
             float8 zero = -(float)ZERO_POINT * ((x0 + x1) + (x2 + x3));
             a0 = fma(dot32(zero, w0, k, x0, x1, x2, x3), (float8)(d.x), a0);

@@ -98,7 +98,7 @@ static inline void rig_mm_open(struct rig_mm *r, struct machine *m, const struct
 {
     memset(r, 0, sizeof *r);
     r->machine = m;
-    r->quantised = enc == &encoding_q8_0 || enc == &encoding_q4_0;
+    r->quantised = enc->block > 1;
     r->model.has_data = true;
     r->model.shape = (struct model_shape){.name = "rig",
                                           .n_layer = 1,

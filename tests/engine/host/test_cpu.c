@@ -31,7 +31,7 @@ static void matmul_shapes(struct machine *m, const char *isa, const struct encod
                           bool exact)
 {
     static const int rows[] = {1, 5, 33, 130}, tokens[] = {1, 2, 3, 31, 32, 33};
-    static const int ks[] = {32, 96, 256, 1088};
+    static const int ks[] = {32, 96, 768, 1088};
     uint32_t seed = 1;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (size_t j = 0; j < sizeof ks / sizeof ks[0]; j++)
@@ -91,7 +91,13 @@ static void negated_encode(const float *src, void *dst, int64_t n)
 
 static void test_unknown_encoding_is_decoded(void)
 {
-    static const struct encoding negated = {"NEG", "", 999, 1, 4, negated_decode, negated_encode};
+    static const struct encoding negated = {.name = "NEG",
+                                            .doc = "",
+                                            .ggml_type = 999,
+                                            .block = 1,
+                                            .bytes = 4,
+                                            .decode = negated_decode,
+                                            .encode = negated_encode};
     struct machine *m = open_isa("generic", 3, "");
     if (!m)
         return;

@@ -6,8 +6,12 @@
 // Skipped where no OpenCL device is installed.
 #include "tests/engine/host/opencl_rig.h"
 
-static const struct encoding *const encodings[] = {&encoding_f32, &encoding_f16, &encoding_bf16,
-                                                   &encoding_q8_0, &encoding_q4_0};
+static const struct encoding *const encodings[] = {
+    &encoding_f32,  &encoding_f16,  &encoding_bf16, &encoding_q8_0,
+    &encoding_q4_0, &encoding_q4_1, &encoding_q5_0, &encoding_iq4_nl,
+    &encoding_q4_k, &encoding_q5_k, &encoding_q6_k,
+};
+enum { ENCODINGS = sizeof encodings / sizeof *encodings };
 
 static void matmul_all(const char *options)
 {
@@ -16,10 +20,12 @@ static void matmul_all(const char *options)
     struct device *d = open_device(options);
     if (!d)
         return;
-    for (int i = 0; i < 5; i++)
-        for (int j = 0; j < (encodings[i]->block == 1 ? 7 : 4); j++)
+    for (int i = 0; i < ENCODINGS; i++)
+        for (int j = 0; j < (encodings[i]->block == 1 ? 7 : encodings[i]->block == 32 ? 4 : 2); j++)
             for (int n = 0; n < 8; n++) {
                 int k = columns[j], at = i + j + n;
+                if (encodings[i]->block > 32)
+                    k = (int)encodings[i]->block * (1 + 2 * j);
                 if (at % 3 == 0)
                     matmul_case(d, encodings[i], k, 37, 0, 0, 37, tokens[n], at % 2, false);
                 else if (at % 3 == 1) // a slice inside, not on a tile's edge
@@ -127,8 +133,10 @@ static void test_embed(void)
         struct device *d = open_device(configs[c]);
         if (!d)
             return;
-        for (int i = 0; i < 5; i++) {
-            int width = encodings[i]->block == 1 ? 43 : 1088, rows = 300, n = i == 2 ? 1 : 3;
+        for (int i = 0; i < ENCODINGS; i++) {
+            int block = (int)encodings[i]->block;
+            int width = block == 1 ? 43 : 1280 / block * block - block, rows = 300,
+                n = i == 2 ? 1 : 3;
             struct model model = {.shape = {.d_model = width, .weight_bits = 8}};
             struct op op = {.kind = OP_EMBED, .name = "embed", .m = width, .k = 1};
             next_id = 0;
