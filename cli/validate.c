@@ -454,7 +454,6 @@ static int run(const struct validate_options *o, struct validate_request *q,
     q->user = &begin; // cppcheck-suppress autoVariables ; q is done with before
     if (q->progress)
         fprintf(stderr, "profiling %s", o->c.machine);
-    cli_catch_stop();
     int rc = validate_run(q, r, e);
     if (q->progress)
         fprintf(stderr, "\r\033[K");
@@ -505,6 +504,7 @@ int cmd_validate(int argc, char **argv)
     if (!o.limited[VALIDATE_TTFT] && !o.limited[VALIDATE_TPOT] && !o.limited[VALIDATE_TOTAL])
         o.limited[VALIDATE_TTFT] = o.limited[VALIDATE_TPOT] = o.limited[VALIDATE_TOTAL] = true;
     arena_init(&a);
+    cli_catch_stop();
     int rc = cli_model_open(o.c.model, &m, &e);
     if (rc >= 0)
         rc = choose_configurations(&o, &a, &q, &from, &e);

@@ -106,8 +106,7 @@ static void print_regret(const struct cli_validation *x, const struct validate_s
     else if (s->choice == s->best)
         printf("  rank %d is predicted and measured best\n", x->rank[s->choice]);
     else
-        printf("  rank %d predicted, rank %d measured best%s\n", x->rank[s->choice],
-               x->rank[s->best],
+        printf("  rank %d predicted, %d measured best%s\n", x->rank[s->choice], x->rank[s->best],
                x->r->repeats < 2 ? ""
                : s->apart        ? "; intervals apart"
                                  : "; intervals meet");
@@ -117,7 +116,7 @@ static void print_summary(const struct cli_validation *x)
 {
     printf("\nPredicted by the %s against measured:\n",
            strcmp(x->predicted_by, "plan") ? x->predicted_by : "plans");
-    printf("         configs  median error  largest  Kendall's tau    regret\n");
+    printf("         configs  median error  largest    tau    regret\n");
     for (int m = 0; m < VALIDATE_METRICS; m++) {
         const struct validate_summary *s = &x->r->summary[m];
         printf("  %-5s  %7d ", validate_metric_titles[m], s->n);
@@ -129,12 +128,13 @@ static void print_summary(const struct cli_validation *x)
         }
         printf(" %12s  %7s", median, largest);
         printf(" ");
-        cell(s->tau, 13);
+        cell(s->tau, 5);
         printf("  %8s", regret);
         print_regret(x, s);
     }
-    printf("Tau: 1 the same order, 0 unrelated, -1 reversed, - too few different values. Regret: "
-           "what the one\nthat is predicted best takes longer than the best measured one.\n");
+    printf("tau: Kendall's tau of both orders: 1 the same, 0 unrelated, -1 reversed, - too few "
+           "different values.\nregret: how much longer what is predicted best takes than what is "
+           "measured best.\n");
 }
 
 void cli_validation_print(const struct cli_validation *x)
