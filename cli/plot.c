@@ -136,12 +136,33 @@ static int choose(const struct plot_options *o, const struct store_campaign *c,
     return choose_metric(o->y, other, &out->y, e);
 }
 
-static int keep(const struct plot *p, const char *out, struct arena *a, struct err *e)
+static int keep(const struct plot *p, const char *out, struct err *e)
 {
+    struct arena a;
     struct file f;
-    if (file_begin(&f, arena_printf(a, "%s.gp", out), e) < 0)
-        return e->code;
-    return file_end(&f, plot_script(p, out, f.f, e), e);
+    arena_init(&a);
+    int rc = file_begin(&f, arena_printf(&a, "%s.gp", out), e);
+    if (rc >= 0)
+        rc = file_end(&f, plot_script(p, out, f.f, e), e);
+    arena_fini(&a);
+    return rc;
+}
+
+int cli_plot_write(const struct plot *p, const char *out, bool script, struct err *e)
+{
+    struct err own;
+    int rc = plot_write(p, out, e);
+    if ((rc == ERR_UNSUPPORTED || (rc == 0 && script)) && keep(p, out, &own) < 0) {
+        *e = own;
+        return own.code;
+    }
+    if (rc == ERR_UNSUPPORTED) {
+        // Not the user's mistake, and there is something to go on with: no failed run.
+        char text[600];
+        fprintf(stderr, "partita: %s; its script is %s.gp\n", err_text(e, text, sizeof text), out);
+        return 1;
+    }
+    return rc;
 }
 
 static int make(const struct plot_options *o, struct cli_results *x, struct err *e)
@@ -160,13 +181,7 @@ static int make(const struct plot_options *o, struct cli_results *x, struct err 
     report_view_make(&r, &v);
     int rc = report_plot(&v, &f, &v.arena, &p, e);
     if (rc == 0)
-        rc = plot_write(&p, o->out, e);
-    // Without gnuplot the script is what there is.
-    struct err own;
-    if ((rc == ERR_UNSUPPORTED || (rc == 0 && o->keep)) && keep(&p, o->out, &v.arena, &own) < 0) {
-        *e = own;
-        rc = own.code;
-    }
+        rc = cli_plot_write(&p, o->out, o->keep, e);
     report_view_fini(&v);
     return rc;
 }
@@ -181,13 +196,6 @@ int cmd_plot(int argc, char **argv)
         return cli_fail(&e);
     int rc = make(&o, &x, &e);
     cli_results_close(&x);
-    if (rc == ERR_UNSUPPORTED) {
-        // Not the user's mistake, and there is something to go on with: no failed run.
-        char text[600];
-        fprintf(stderr, "partita: %s; its script is %s.gp\n", err_text(&e, text, sizeof text),
-                o.out);
-        return EXIT_OK;
-    }
     if (rc == 0 && !o.quiet)
         printf("%s\n", o.out);
     return rc < 0 ? cli_fail(&e) : EXIT_OK;

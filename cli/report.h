@@ -24,4 +24,9 @@ void cli_results_close(struct cli_results *r);
 int cli_report_runs(const struct cli_results *x, const int *row, int n, struct report_run *run,
                     struct arena *a, const char **why);
 
+// Draws a figure; with `script` also FILE.gp, its gnuplot script. Without gnuplot the script is all
+// there is, standard error says so, and the result is 1.
+struct plot;
+int cli_plot_write(const struct plot *p, const char *out, bool script, struct err *e);
+
 #endif

@@ -331,17 +331,28 @@ static int draw(const struct plot *p, enum format format, const char *path, FILE
     return rc;
 }
 
-static int format_of(const struct plot *p, const char *path, enum format *out, struct err *e)
+static int ending_of(const char *path, enum format *out, struct err *e)
 {
     int k = 0;
     while (k < FORMATS && !ends_in(path, endings[k]))
         k++;
     if (k == FORMATS)
         return err_at(e, ERR_USAGE, path, 0, NULL, "a plot's name ends in .svg, .png or .pdf");
-    if (!has_points(p))
-        return err_at(e, ERR_USAGE, path, 0, NULL, "nothing to plot");
     *out = (enum format)k;
     return 0;
+}
+
+int plot_check_path(const char *path, struct err *e)
+{
+    enum format format;
+    return ending_of(path, &format, e);
+}
+
+static int format_of(const struct plot *p, const char *path, enum format *out, struct err *e)
+{
+    if (ending_of(path, out, e) < 0)
+        return e->code;
+    return has_points(p) ? 0 : err_at(e, ERR_USAGE, path, 0, NULL, "nothing to plot");
 }
 
 int plot_script(const struct plot *p, const char *path, FILE *f, struct err *e)

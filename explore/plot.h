@@ -34,6 +34,8 @@ struct plot {
 };
 
 bool plot_available(void);
+// Can a plot of that name be drawn (.svg, .png, .pdf)? To be asked before long work.
+int plot_check_path(const char *path, struct err *e);
 // The script alone, complete in itself: `gnuplot FILE.gp >FILE.svg`. `path` tells the format.
 int plot_script(const struct plot *p, const char *path, FILE *f, struct err *e);
 // Series: x, y. Bars: series[g].y[i] is the bar of group g at label i; x is not used.

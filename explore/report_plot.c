@@ -271,38 +271,77 @@ static int convergence(const struct report_view *v, struct arena *a, struct plot
 
 // --- validation
 
+// Horizontal strokes from low to high, apart by gaps, of both metrics.
+static struct plot_series intervals(const struct report_validation p[2], struct arena *a)
+{
+    const size_t room = 3 * (size_t)(p[0].n + p[1].n);
+    double *x = ARENA_NEWS(a, room, double), *y = ARENA_NEWS(a, room, double);
+    struct plot_series s = {.title = "interval of the median", .x = x, .y = y, .look = PLOT_PLAIN};
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; p[k].low && p[k].high && i < p[k].n; i++) {
+            if (!(p[k].low[i] > 0 && p[k].predicted[i] > 0))
+                continue;
+            const double end[3] = {p[k].low[i], p[k].high[i], NAN};
+            for (int j = 0; j < 3; j++) {
+                x[s.n] = end[j];
+                y[s.n++] = p[k].predicted[i];
+            }
+        }
+    return s;
+}
+
+int report_validation_plot(const struct report_validation p[2], struct arena *a, struct plot *out,
+                           struct err *e)
+{
+    struct plot_series *s = ARENA_NEWS(a, 4, struct plot_series), bars = intervals(p, a);
+    double *end = ARENA_NEWS(a, 2, double), least = INFINITY, most = 0;
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < p[k].n; i++)
+            if (p[k].measured[i] > 0 && p[k].predicted[i] > 0) {
+                least = fmin(least, fmin(p[k].measured[i], p[k].predicted[i]));
+                most = fmax(most, fmax(p[k].measured[i], p[k].predicted[i]));
+            }
+        s[k] = (struct plot_series){.title = k ? "TPOT" : "TTFT",
+                                    .x = p[k].measured,
+                                    .y = p[k].predicted,
+                                    .n = p[k].n,
+                                    .look = PLOT_POINTS};
+    }
+    if (!(most > 0))
+        return nothing(e,
+                       "the store holds no measurement on hardware; partita validate makes some");
+    for (int i = 0; i < bars.n; i++)
+        if (!isnan(bars.x[i])) {
+            least = fmin(least, bars.x[i]);
+            most = fmax(most, bars.x[i]);
+        }
+    end[0] = least / SLACK;
+    end[1] = most * SLACK;
+    s[2] = (struct plot_series){.title = "equal", .x = end, .y = end, .n = 2, .look = PLOT_PLAIN};
+    s[3] = bars;
+    out->series = s;
+    out->n_series = bars.n ? 4 : 3;
+    out->log_x = out->log_y = most > WIDE * least;
+    out->near = true;
+    out->xlabel = "measured (ms)";
+    out->ylabel = "predicted (ms)";
+    return 0;
+}
+
 static int validation(const struct report_view *v, struct arena *a, struct plot *out, struct err *e)
 {
     const int n = v->r->n_validations;
-    struct plot_series *s = ARENA_NEWS(a, 3, struct plot_series);
-    double *end = ARENA_NEWS(a, 2, double), least = INFINITY, most = 0;
+    struct report_validation p[2];
     for (int k = 0; k < 2; k++) {
         double *x = ARENA_NEWS(a, (size_t)n, double), *y = ARENA_NEWS(a, (size_t)n, double);
         for (int i = 0; i < n; i++) {
             const struct store_validation *w = &v->r->validation[i];
             x[i] = k ? w->tpot_ms : w->ttft_ms;
             y[i] = k ? w->predicted_tpot_ms : w->predicted_ttft_ms;
-            if (x[i] > 0 && y[i] > 0) {
-                least = fmin(least, fmin(x[i], y[i]));
-                most = fmax(most, fmax(x[i], y[i]));
-            }
         }
-        s[k] = (struct plot_series){
-            .title = k ? "TPOT" : "TTFT", .x = x, .y = y, .n = n, .look = PLOT_POINTS};
+        p[k] = (struct report_validation){.measured = x, .predicted = y, .n = n};
     }
-    if (!(most > 0))
-        return nothing(e,
-                       "the store holds no measurement on hardware; partita validate makes some");
-    end[0] = least / SLACK;
-    end[1] = most * SLACK;
-    s[2] = (struct plot_series){.title = "equal", .x = end, .y = end, .n = 2, .look = PLOT_PLAIN};
-    out->series = s;
-    out->n_series = 3;
-    out->log_x = out->log_y = most > WIDE * least;
-    out->near = true;
-    out->xlabel = "measured (ms)";
-    out->ylabel = "predicted (ms)";
-    return 0;
+    return report_validation_plot(p, a, out, e);
 }
 
 int report_plot(const struct report_view *v, const struct report_figure_options *o, struct arena *a,

@@ -25,4 +25,13 @@ struct report_figure_options {
 int report_plot(const struct report_view *v, const struct report_figure_options *o, struct arena *a,
                 struct plot *out, struct err *e);
 
+// The validation figure alone: of TTFT and TPOT, each predicted over measured, with intervals of
+// the measured values where they are known (low and high NULL: none are). In ms; NaN: unknown.
+struct report_validation {
+    const double *measured, *predicted, *low, *high; // [n]
+    int n;
+};
+int report_validation_plot(const struct report_validation p[2], struct arena *a, struct plot *out,
+                           struct err *e);
+
 #endif

@@ -6,7 +6,6 @@
 #include <string.h>
 #include "engine/profile.h"
 #include "engine/session.h"
-#include "explore/pareto.h"
 
 // One configuration, ready to run.
 struct entry {
@@ -14,7 +13,7 @@ struct entry {
     const struct sync_ops *sync;
     const void *policy_options, *sync_options;
     struct cost_overheads overheads; // of its scheme
-    double ttft[VALIDATE_MAX_REPEATS], tpot[VALIDATE_MAX_REPEATS];
+    double ms[VALIDATE_METRICS][VALIDATE_MAX_REPEATS];
 };
 
 struct bench {
@@ -57,8 +56,14 @@ static void set_up(struct bench *b, int i)
     struct entry *n = &b->entry[i];
     struct validate_row *r = &b->out->row[i];
     *r = (struct validate_row){.ok = true};
-    r->predicted_ttft_ms = r->predicted_tpot_ms = r->ttft_ms = r->tpot_ms = NAN;
-    r->ttft_error = r->tpot_error = r->ttft_spread = r->tpot_spread = NAN;
+    for (int m = 0; m < VALIDATE_METRICS; m++)
+        r->v[m] = (struct validate_value){.predicted =
+                                              b->q->predicted ? b->q->predicted[i][m] : (double)NAN,
+                                          .measured = NAN,
+                                          .low = NAN,
+                                          .high = NAN,
+                                          .error = NAN,
+                                          .spread = NAN};
     if (policy_parse(b->q->policy[i], &b->arena, &n->policy, &n->policy_options, &e) < 0 ||
         sync_parse(b->q->sync[i], &b->arena, &n->sync, &n->sync_options, &e) < 0 ||
         measure_scheme(b, i, &e) < 0)
@@ -89,11 +94,16 @@ static void run(struct bench *b, int i, int round)
         refuse(row, &e);
         return;
     }
-    row->predicted_ttft_ms = r.predicted_prefill_ms;
-    row->predicted_tpot_ms = r.n_gen > 1 ? r.predicted_decode_ms : (double)NAN;
-    if (round >= 0) {
-        n->ttft[round] = r.ttft_ms;
-        n->tpot[round] = r.tpot_ms;
+    struct metrics plan;
+    metrics_from(&plan, &r);
+    metrics_estimate(&plan, r.n_prompt, r.n_gen);
+    const double ms[VALIDATE_METRICS] = {r.ttft_ms, r.tpot_ms, r.total_ms};
+    static const enum metric of[VALIDATE_METRICS] = {METRIC_TTFT, METRIC_TPOT, METRIC_TOTAL};
+    for (int m = 0; m < VALIDATE_METRICS; m++) {
+        if (!q->predicted)
+            row->v[m].predicted = plan.value[of[m]];
+        if (round >= 0)
+            n->ms[m][round] = ms[m];
     }
     session_result_fini(&r);
 }
@@ -106,6 +116,8 @@ static bool stopping(const struct bench *b)
 static void run_all(struct bench *b)
 {
     const struct validate_request *q = b->q;
+    if (q->progress)
+        q->progress(q->user, 0, q->n * (q->repeats + 1));
     for (int round = -1; round < q->repeats; round++) {
         for (int i = 0; i < q->n; i++) {
             if (stopping(b))
@@ -120,43 +132,19 @@ static void run_all(struct bench *b)
     }
 }
 
-static int by_value(const void *x, const void *y)
-{
-    const double *a = x, *b = y;
-    return (*a > *b) - (*a < *b);
-}
-
-static double median(double *v, int n, double *spread)
-{
-    *spread = NAN;
-    if (n < 1 || isnan(v[0]))
-        return NAN;
-    qsort(v, (size_t)n, sizeof *v, by_value);
-    double m = n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-    *spread = (v[n - 1] - v[0]) / m;
-    return m;
-}
-
 static void summarise(struct bench *b)
 {
     struct validate_result *out = b->out;
-    double p[VALIDATE_MAX], m[VALIDATE_MAX], q[VALIDATE_MAX], t[VALIDATE_MAX];
-    for (int i = 0; i < b->q->n; i++) {
-        struct validate_row *r = &out->row[i];
-        if (r->ok) {
-            r->ttft_ms = median(b->entry[i].ttft, out->repeats, &r->ttft_spread);
-            r->tpot_ms = median(b->entry[i].tpot, out->repeats, &r->tpot_spread);
-            r->ttft_error = r->predicted_ttft_ms / r->ttft_ms - 1;
-            r->tpot_error = r->predicted_tpot_ms / r->tpot_ms - 1;
-        }
-        p[i] = r->predicted_ttft_ms;
-        m[i] = r->ttft_ms;
-        q[i] = r->predicted_tpot_ms;
-        t[i] = r->tpot_ms;
-    }
     out->n = b->q->n;
-    out->ttft_tau = pareto_kendall(p, m, b->q->n);
-    out->tpot_tau = pareto_kendall(q, t, b->q->n);
+    for (int i = 0; i < out->n; i++) {
+        struct validate_row *r = &out->row[i];
+        for (int m = 0; r->ok && m < VALIDATE_METRICS; m++) {
+            double c = validate_median(b->entry[i].ms[m], out->repeats, &r->v[m]);
+            out->coverage = c > 0 ? c : out->coverage; // the same wherever there is one
+        }
+    }
+    for (int m = 0; m < VALIDATE_METRICS; m++)
+        validate_summarise(out->row, out->n, (enum validate_metric)m, &out->summary[m]);
 }
 
 int validate_run(const struct validate_request *q, struct validate_result *out, struct err *e)
@@ -184,29 +172,4 @@ int validate_run(const struct validate_request *q, struct validate_result *out, 
     arena_fini(&b->arena);
     free(b);
     return rc < 0 ? rc : 0;
-}
-
-// Is it the same policy, whatever the options?
-static bool same_name(const char *a, const char *b)
-{
-    size_t n = strcspn(a, ":");
-    return n == strcspn(b, ":") && !memcmp(a, b, n);
-}
-
-int validate_pick(const struct campaign_row *row, const int *order, int count, int n,
-                  bool per_policy, const char **policy, const char **sync)
-{
-    int found = 0;
-    for (int i = 0; i < count && found < n; i++) {
-        const struct campaign_row *r = &row[order[i]];
-        bool seen = !metrics_feasible(&r->m);
-        for (int j = 0; j < found && !seen; j++)
-            seen = per_policy ? same_name(policy[j], r->policy)
-                              : !strcmp(policy[j], r->policy) && !strcmp(sync[j], r->sync);
-        if (seen)
-            continue;
-        policy[found] = r->policy;
-        sync[found++] = r->sync;
-    }
-    return found;
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Do predictions hold on a real machine? The best configurations of an exploration are run there,
-// beside what their plans predict from a cost table measured on that machine by the same profiler
-// that the exploration used.
+// Do predictions hold on a real machine? Configurations of an exploration are run there, beside
+// what was predicted: by their plans, from a cost table measured on that machine by the same
+// profiler that the exploration used, or by the exploration itself.
 //
 // The configurations take turns (A B C A B C ..), so that drift of the machine (clocks, heat, other
-// load) hits all alike; one round warms up and is not counted; medians are reported.
+// load) hits all alike; one round warms up and is not counted; medians are reported, each with an
+// interval.
 #ifndef EXPLORE_VALIDATE_H
 #define EXPLORE_VALIDATE_H
 
@@ -12,6 +13,28 @@
 #include "explore/campaign.h"
 
 enum { VALIDATE_MAX = 64, VALIDATE_MAX_REPEATS = 101 };
+#define VALIDATE_LEVEL 0.95 // what an interval shall cover, where there are rounds enough
+
+enum validate_metric { VALIDATE_TTFT, VALIDATE_TPOT, VALIDATE_TOTAL, VALIDATE_METRICS };
+extern const char *const validate_metric_names[VALIDATE_METRICS];  // "ttft", "tpot", "total"
+extern const char *const validate_metric_titles[VALIDATE_METRICS]; // "TTFT", "TPOT", "total"
+
+// --- which configurations
+
+// The first n distinct (policy, sync) pairs of rows in ranked order, feasible ones only: places in
+// `order`, as pareto_rank gives it, rising; returns how many there are. per_policy: of each policy
+// only its best, so that the policies are compared and not the options of the winner.
+int validate_pick(const struct campaign_row *row, const int *order, int count, int n,
+                  bool per_policy, int *place);
+
+// Adds n pairs that stand for the rest to the n_picked of validate_pick: the other distinct pairs,
+// in ranked order, are cut into n parts of one length, and each part gives the one whose policy
+// (whatever its options) was taken least often so far; of several that, the one nearest to the
+// middle of its part. Returns n_picked plus how many there are.
+int validate_spread(const struct campaign_row *row, const int *order, int count, int n,
+                    int n_picked, int *place);
+
+// --- running them
 
 struct validate_request {
     const struct machine_factory *factory;
@@ -22,32 +45,82 @@ struct validate_request {
     uint64_t seed;
     int n;                                                 // configurations, 1 .. VALIDATE_MAX
     const char *policy[VALIDATE_MAX], *sync[VALIDATE_MAX]; // specs
-    const volatile sig_atomic_t *stop;                     // or NULL
-    void (*progress)(void *user, int done, int total);     // after every run; may be NULL
+    // What was predicted, in ms [n][VALIDATE_METRICS]; NULL: what the plans predict.
+    const double (*predicted)[VALIDATE_METRICS];
+    const volatile sig_atomic_t *stop; // or NULL
+    // Before the first and after every run; may be NULL.
+    void (*progress)(void *user, int done, int total);
     void *user;
+};
+
+struct validate_value { // in ms; NaN: unknown
+    double predicted, measured;
+    double low, high; // interval of the median; NaN with one round
+    double error;     // predicted / measured - 1
+    double spread;    // (maximum - minimum) / median of the rounds
 };
 
 struct validate_row {
     bool ok;
-    char reason[240];                              // why the machine cannot do it
-    double predicted_ttft_ms, ttft_ms, ttft_error; // error: predicted / measured - 1; NaN: unknown
-    double predicted_tpot_ms, tpot_ms, tpot_error;
-    double ttft_spread, tpot_spread; // (maximum - minimum) / median of the repetitions
+    char reason[240]; // why the machine cannot do it
+    struct validate_value v[VALIDATE_METRICS];
+};
+
+// One metric over all configurations that ran.
+struct validate_summary {
+    int n;                              // how many have both values
+    double median_error, largest_error; // of |error|
+    double tau;                         // Kendall's, of predicted and measured order; NaN: too few
+    int choice, best; // rows of the least predicted and the least measured value (the first of
+                      // equals), -1: none
+    double regret;    // measured(choice) / measured(best) - 1: what trusting the prediction costs
+    bool apart;       // the intervals of choice and best do not meet
 };
 
 struct validate_result {
     char machine[96];
-    int n, repeats; // rounds that were completed; fewer than asked when stopped
+    int n, repeats;  // rounds that were completed; fewer than asked when stopped
+    double coverage; // with what probability an interval holds the true median
     struct validate_row row[VALIDATE_MAX];
-    double ttft_tau, tpot_tau; // Kendall's tau of predicted and measured order; NaN: too few
+    struct validate_summary summary[VALIDATE_METRICS];
 };
 
 int validate_run(const struct validate_request *q, struct validate_result *out, struct err *e);
 
-// The first n distinct (policy, sync) pairs of rows in ranked order, feasible ones only; returns
-// how many there are. `order` as pareto_rank gives it. per_policy: of each policy only its best, so
-// that the policies are compared and not the options of the winner.
-int validate_pick(const struct campaign_row *row, const int *order, int count, int n,
-                  bool per_policy, const char **policy, const char **sync);
+// --- statistics
+
+// Median of v[n] and the shortest symmetric interval of order statistics, [k-th least, k-th
+// largest], that covers the median of the distribution with at least VALIDATE_LEVEL, or minimum and
+// maximum where there are too few values (n < 6). Free of assumptions on the distribution; values
+// must be independent. Returns the coverage, 1 - 2^(1-n) * sum over i < k of C(n, i). Sorts v.
+// All NaN and 0 where a value is NaN or n is 0; no interval (NaN, 0) where n is 1.
+double validate_median(double *v, int n, struct validate_value *out);
+
+// Of row[n]: needs predicted, measured, low and high; fills error of every row.
+void validate_summarise(struct validate_row *row, int n, enum validate_metric m,
+                        struct validate_summary *out);
+
+// --- limits, for CI
+
+struct validate_limits { // as shares (0.15 is 15 %); NaN: none
+    double max_error;    // of the median error
+    double min_tau, max_regret;
+};
+
+enum validate_limit { LIMIT_ERROR, LIMIT_TAU, LIMIT_REGRET, LIMIT_COUNT };
+
+struct validate_verdict {
+    const char *name; // "max_error", "min_tau", "max_regret"
+    enum validate_metric metric;
+    double limit, value; // NaN: it could not be told, which misses the limit
+    bool ok;
+    char text[160]; // in a sentence
+};
+
+// Every limit on every metric with metrics[m]: their count. TPOT is left out where no second token
+// was generated (nobody measured it).
+int validate_judge(const struct validate_result *r, const struct validate_limits *limits,
+                   const bool metrics[VALIDATE_METRICS],
+                   struct validate_verdict out[VALIDATE_METRICS * LIMIT_COUNT]);
 
 #endif

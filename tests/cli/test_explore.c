@@ -202,7 +202,7 @@ static void test_validate(void)
     fails(2, "no campaign 7; there are 1 (tiny)", "validate v.db --campaign 7 --model qwen2-1.5b");
     fails(2, "--campaign is about a store", "validate tiny --campaign 1 --model qwen2-1.5b");
     json_t *j = works_json("validate v.db --model qwen2-1.5b --machine soc:sd8gen3 --top 3 "
-                           "--repeat 1 --json");
+                           "--spread 0 --repeat 1 --json");
     CHECK_INT(json_array_size(json_object_get(j, "configurations")), 3);
     CHECK_INT(number(j, "n_prompt"), 64);
     json_decref(j);
