@@ -62,8 +62,8 @@ echo
 echo "   The best configuration of each policy now runs for real on a small model with generated weights,"
 echo "   beside what its plan predicts from a profile of this machine. (On a phone, this is the proof.)"
 echo
-echo "\$ partita validate explore.db --model demo-60m --per-policy --top 6 --prompt 256 --gen 32"
-$partita validate "$out/explore.db" --model demo-60m --per-policy --top 6 --prompt 256 --gen 32
+echo "\$ partita validate explore.db --model demo-60m --per-policy --top 6 --spread 0 --prompt 256 --gen 32"
+$partita validate "$out/explore.db" --model demo-60m --per-policy --top 6 --spread 0 --prompt 256 --gen 32
 
 page=build/demo-report.html
 $partita report "$out/explore.db" -o "$page" -q
