@@ -46,8 +46,8 @@ static const struct argp_option options[] = {
      "as the machine has the device, and hetero_tensor)",
      0},
     {"sync", 'S', "SYNC", 0,
-     "synchronisation scheme; may be given several times (default: the first of sleep_poll, event "
-     "and driver that the machine offers)",
+     "synchronisation scheme; may be given several times (default: event on the host, sleep_poll "
+     "on a simulated SoC; driver if the machine does not offer it)",
      0},
     {"set", 's', "KEY=VALUE", 0, "override a key of the machine's configuration", 0},
     {"seed", KEY_SEED, "SEED", 0, "seed of generated weights (default 0)", 0},

@@ -46,6 +46,7 @@ static void test_rows(void)
         double sum = 0, least = 1e300, most = 0;
         CHECK_STR(text(r, "policy"), policy[i]);
         CHECK_STR(text(r, "test"), test[i]);
+        CHECK_STR(text(r, "sync"), "event"); // one that does not sleep by a prediction
         CHECK_INT(json_array_size(rates), 3);
         for (size_t k = 0; k < json_array_size(rates); k++) {
             double v = json_number_value(json_array_get(rates, k));
