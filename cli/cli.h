@@ -98,6 +98,11 @@ int cli_factory_open(const char *machine, const struct common *c, bool values,
 int cli_conf_open(const struct cli_factory *f, const char *const *overrides, int n,
                   struct conf **out, struct err *e);
 int cli_machine_open(const struct cli_factory *f, struct machine **out, struct err *e);
+// The machine to profile in place of `m`, or NULL: `m` itself. A simulated machine is profiled
+// without computing values, which takes the same time, and at flow level, which is what policies
+// know of it (docs/adr/0005).
+int cli_twin_open(const struct cli_factory *f, const struct machine *m, struct machine **out,
+                  struct err *e);
 
 // Model by path (GGUF, .cfg, config.json) or by name from configs/model.
 int cli_model_open(const char *name, struct model **out, struct err *e);
@@ -149,6 +154,7 @@ int cmd_run(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_explore(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_plot(int argc, char **argv);
 int cmd_gate(int argc, char **argv);

@@ -421,6 +421,18 @@ int cli_whole(struct argp_state *state, const char *option, const char *arg, int
     return (int)v;
 }
 
+int cli_twin_open(const struct cli_factory *f, const struct machine *m, struct machine **out,
+                  struct err *e)
+{
+    static const char *const flow[] = {"detail=flow"};
+    struct cli_factory timing = *f;
+    *out = NULL;
+    timing.base.values = false;
+    if (!f->soc || (!f->base.values && !machine_soc_cycle(m)))
+        return 0;
+    return timing.base.open(&timing.base, flow, 1, out, e);
+}
+
 int cli_session_open(const struct cli_factory *f, const struct common *c, const struct model *m,
                      int n_prompt, int n_gen, struct cli_session *out, struct err *e)
 {
@@ -440,17 +452,9 @@ int cli_session_open(const struct cli_factory *f, const struct common *c, const 
             0 ||
         cli_machine_open(f, &s->machine, e) < 0)
         goto fail;
-    // A simulated machine is profiled without computing values, which takes the same time, and at
-    // flow level, which is what policies know of it (docs/adr/0005).
-    struct machine *bench = s->machine;
-    if (f->soc && (f->base.values || machine_soc_cycle(s->machine))) {
-        static const char *const flow[] = {"detail=flow"};
-        struct cli_factory timing = *f;
-        timing.base.values = false;
-        if (timing.base.open(&timing.base, flow, 1, &twin, e) < 0)
-            goto fail;
-        bench = twin;
-    }
+    if (cli_twin_open(f, s->machine, &twin, e) < 0)
+        goto fail;
+    struct machine *bench = twin ? twin : s->machine;
     struct machine_desc d;
     machine_describe(bench, &d);
     if (s->q.sync->offered(&d, s->q.sync_options, e) < 0 ||

@@ -13,6 +13,8 @@ const struct command commands[] = {
      cmd_explore},
     {"validate", "run the best found configurations for real, beside their prediction",
      cmd_validate},
+    {"bench", "prompt and generation speed per device, policy and scheme, as llama-bench shows it",
+     cmd_bench},
     {"report", "a page of what an exploration found: fronts, parameters, plans, timelines",
      cmd_report},
     {"plot", "figures of what an exploration found, for papers", cmd_plot},

@@ -6,8 +6,9 @@
 
 #include <sys/stat.h>
 
-static const char *const COMMANDS[] = {"run",     "sim",      "explore", "validate", "merge",
-                                       "profile", "tokenize", "check",   "list",     "show-config"};
+static const char *const COMMANDS[] = {"run",   "sim",         "explore",  "validate",
+                                       "merge", "profile",     "tokenize", "check",
+                                       "list",  "show-config", "bench"};
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
 
 static void test_help(void)
