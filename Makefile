@@ -182,8 +182,8 @@ lint: deps
 
 # ARM64 Linux, cross-built and run under an emulator; see docs/device.md.
 .PHONY: arm64
-arm64:
-	@sh tools/deps.sh build arm64
+arm64: all
+	@sh tools/deps.sh arm64 test
 	@sh tools/cross/arm64.sh
 
 # Equal digests from gcc and clang, -O0 and -O2, one worker and three.
