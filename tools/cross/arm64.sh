@@ -29,7 +29,7 @@ jobs=${JOBS:-$(nproc)}
 unpack_sysroot() {
     want=$(printf "%s " $libraries)
     [ "$(cat "$sysroot/packages" 2>/dev/null)" = "$want" ] && return
-    rm -rf "$sysroot"
+    rm -rf "$sysroot" "$apt"
     mkdir -p "$sysroot" "$apt/state/lists/partial" "$apt/cache/archives/partial"
     : >"$apt/status" # as if nothing were installed, so that whatever they depend on comes along
     set -- -qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State="$apt/state" \
