@@ -1,14 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Runs every test program given, one process each, and adds up their RESULT lines. A program that
-# dies without one counts as a failure. Closes with "N passed, N failed, N skipped".
+# dies without one counts as a failure. Closes with "N passed, N failed, N skipped". TEST_RUNNER: a
+# command that runs them, such as an emulator.
 passed=0 failed=0 skipped=0 bad=""
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 programs=$*
 for t in $programs; do
     echo "== $t"
-    timeout "${TEST_TIMEOUT:-300}" "$t" >"$out" 2>&1
+    timeout "${TEST_TIMEOUT:-300}" ${TEST_RUNNER:-} "$t" >"$out" 2>&1
     rc=$?
     line=$(grep '^RESULT ' "$out" | tail -n 1)
     if [ -z "$line" ]; then
