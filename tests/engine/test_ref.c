@@ -119,7 +119,7 @@ static void test_matmul_decodes_each_encoding(void)
     struct rng *r = rng_create(1, "ref");
     for (size_t i = 0; i < encoding_registry_count; i++) {
         const struct encoding *enc = encoding_registry[i];
-        enum { M = 3, K = 64 };
+        enum { M = 3, K = 512 }; // two blocks of the widest
         float w[M][K], x[K], y[M], decoded[K];
         _Alignas(8) char data[M * K * 4];
         for (int j = 0; j < M * K; j++)
@@ -140,7 +140,7 @@ static void test_matmul_decodes_each_encoding(void)
             enc->decode(data + m * t.row_bytes, decoded, K);
             for (int k = 0; k < K; k++)
                 sum += (double)decoded[k] * x[k];
-            CHECK_NEAR(y[m], sum, 1e-5);
+            CHECK_NEAR(y[m], sum, 1e-4);
         }
     }
     rng_destroy(r);
