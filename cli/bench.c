@@ -68,15 +68,6 @@ static void whole_list(struct argp_state *state, const char *option, char *arg, 
     }
 }
 
-static void set(struct argp_state *state, struct common *c, const char *text)
-{
-    if (!strchr(text, '='))
-        argp_error(state, "--set wants KEY=VALUE, found \"%s\"", text);
-    if (c->n_set == (int)(sizeof c->set / sizeof c->set[0]))
-        argp_error(state, "too many --set");
-    c->set[c->n_set++] = text;
-}
-
 static void add(struct argp_state *state, const char *option, const char *text, const char **list,
                 int *n)
 {
@@ -146,7 +137,7 @@ static error_t option(int key, char *arg, struct argp_state *state)
     case 't':
         snprintf(o->threads, sizeof o->threads, "cpu.threads=%d",
                  cli_whole(state, "--threads", arg, 0, MOST_THREADS));
-        set(state, &o->c, o->threads);
+        cli_set(state, &o->c, o->threads);
         break;
     case 'P':
         add(state, "--policy", arg, o->q.policy, &o->q.n_policies);
@@ -155,7 +146,7 @@ static error_t option(int key, char *arg, struct argp_state *state)
         add(state, "--sync", arg, o->q.sync, &o->q.n_syncs);
         break;
     case 's':
-        set(state, &o->c, arg);
+        cli_set(state, &o->c, arg);
         break;
     case KEY_SEED:
         o->c.seed = (uint64_t)cli_whole(state, "--seed", arg, 0, 2147483647);

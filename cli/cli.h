@@ -77,6 +77,8 @@ extern const struct argp workload_argp;
 extern const struct argp_child workload_children[]; // workload and, below it, the common options
 void workload_init(struct workload *w, const char *machine, const char *model, int prompt, int gen);
 
+// Takes a --set option, or a usage error.
+void cli_set(struct argp_state *state, struct common *c, const char *arg);
 // Overrides in one line, "a=1; b=2": those of --set in it, and more --set options from it. False:
 // too many. Strings in the arena.
 const char *cli_settings(const struct common *c, struct arena *a);

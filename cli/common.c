@@ -203,6 +203,15 @@ static void use_engine(struct common *c)
         c->sync = c->profile.sync;
 }
 
+void cli_set(struct argp_state *state, struct common *c, const char *arg)
+{
+    if (!strchr(arg, '='))
+        argp_error(state, "--set wants KEY=VALUE, found \"%s\"", arg);
+    if (c->n_set == (int)(sizeof c->set / sizeof c->set[0]))
+        argp_error(state, "too many --set");
+    c->set[c->n_set++] = arg;
+}
+
 static error_t common_option(int key, char *arg, struct argp_state *state)
 {
     struct common *c = state->input;
@@ -225,11 +234,7 @@ static error_t common_option(int key, char *arg, struct argp_state *state)
         c->sync = arg;
         break;
     case 's':
-        if (!strchr(arg, '='))
-            argp_error(state, "--set wants KEY=VALUE, found \"%s\"", arg);
-        if (c->n_set == (int)(sizeof c->set / sizeof c->set[0]))
-            argp_error(state, "too many --set");
-        c->set[c->n_set++] = arg;
+        cli_set(state, c, arg);
         break;
     case 1001:
         errno = 0;

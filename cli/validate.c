@@ -161,11 +161,7 @@ static error_t option(int key, char *arg, struct argp_state *state)
         o->encoding = arg;
         break;
     case 's':
-        if (!strchr(arg, '='))
-            argp_error(state, "--set wants KEY=VALUE, found \"%s\"", arg);
-        if (o->c.n_set == (int)(sizeof o->c.set / sizeof o->c.set[0]))
-            argp_error(state, "too many --set");
-        o->c.set[o->c.n_set++] = arg;
+        cli_set(state, &o->c, arg);
         break;
     case KEY_SEED:
         o->c.seed = (uint64_t)cli_whole(state, "--seed", arg, 0, 2147483647);
