@@ -184,8 +184,12 @@ static int persist(struct run *r, int rc, int64_t begin, int from, int n, bool r
         if (rc == 0 && !ready)
             rc = executor_run(r->x, r->prefill, r->ids ? r->ids + from : NULL, from, e);
     }
-    for (int i = first; i < r->n_losses; i++)
-        r->loss[i].recovery_ms = ms(m->ops->now(m) - noticed[i]);
+    for (int i = r->n_losses - 1; i >= first; i--) {
+        struct session_loss *l = &r->loss[i];
+        if (!l->policy && rc == 0) // the next failed before there was a plan: they were one
+            l->policy = l[1].policy, l->kept = l[1].kept, l->redone = l[1].redone;
+        l->recovery_ms = ms(m->ops->now(m) - noticed[i]);
+    }
     return rc;
 }
 
