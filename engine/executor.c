@@ -131,10 +131,6 @@ void executor_destroy(struct executor *x)
 {
     if (!x)
         return;
-    for (int d = 0; d < x->machine->n_devices; d++) // after an error some may still be at work
-        if (!x->machine->lost[d] && x->last[d] > x->joined[d])
-            x->machine->device[d]->ops->wait(x->machine->device[d], x->last[d], WAIT_FINISH,
-                                             &(struct err){0});
     free_pool(x);
     for (int l = 0; l < 2 * x->model->shape.n_layer; l++)
         if (x->kcache[l].size)
@@ -669,8 +665,8 @@ static int run_step(struct executor *x, struct step *s, const int32_t *tokens, i
     return 0;
 }
 
-int executor_run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
-                 struct err *e)
+static int run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
+               struct err *e)
 {
     assert(x->sync);
     int total = p->step[p->n_steps - 1].n1;
@@ -698,6 +694,28 @@ int executor_run(struct executor *x, struct program *p, const int32_t *tokens, i
     return 0;
 }
 
+// Waits until a device has done what it was given. Nothing is joined when it fails.
+static int settle(struct executor *x, int device, struct err *e)
+{
+    struct device *d = x->machine->device[device];
+    if (x->last[device] > x->joined[device] && d->ops->wait(d, x->last[device], WAIT_FINISH, e) < 0)
+        return e->code;
+    x->joined[device] = x->last[device];
+    return 0;
+}
+
+// Tasks point into programs and buffers, which the caller may drop after an error: so those that
+// are still on their way to other devices are waited for. A second device that fails in this is the
+// next caller's business: its tickets stay unjoined.
+int executor_run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
+                 struct err *e)
+{
+    int rc = run(x, p, tokens, n_past, e);
+    for (int d = 0; rc < 0 && d < x->machine->n_devices; d++)
+        settle(x, d, &(struct err){0});
+    return rc;
+}
+
 int executor_culprit(const struct executor *x)
 {
     return x->culprit;
@@ -711,9 +729,7 @@ int executor_salvage(struct executor *x, int n_past, int *rows, struct err *e)
     int64_t whole = n_past;
     x->culprit = -1;
     for (int d = 0; d < m->n_devices; d++) {
-        struct device *dev = m->device[d];
-        if (!m->lost[d] && x->last[d] > x->joined[d] &&
-            dev->ops->wait(dev, x->last[d], WAIT_FINISH, e) < 0)
+        if (!m->lost[d] && settle(x, d, e) < 0)
             return blame(x, d, NULL, e);
         x->joined[d] = x->last[d];
         x->due[d] = 0;

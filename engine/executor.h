@@ -37,7 +37,8 @@ void executor_release(struct executor *x, struct program *p);
 const struct schedule *program_schedule(const struct program *p, int step);
 
 // Runs all steps over the plan's n_tokens tokens after n_past cached ones (tokens may be NULL on a
-// machine without values). On return the logits of the last token are in executor_logits.
+// machine without values). On return the logits of the last token are in executor_logits. No device
+// is at work when it returns, also after an error.
 int executor_run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
                  struct err *e);
 
