@@ -144,7 +144,8 @@ test: deps
 	@$(MAKE) --no-print-directory test-programs
 	@PARTITA=$(EXE) sh tests/run.sh $(TESTS)
 # The suites with threads in them, for config=tsan.
-THREADED := $(filter $(B)/tests/engine/host/% $(B)/tests/contract/test_sync% $(B)/tests/base/%,$(TESTS))
+THREADED := $(filter $(B)/tests/engine/host/% $(B)/tests/contract/test_sync% $(B)/tests/base/% \
+        $(B)/tests/contract/test_split $(B)/tests/contract/test_device_loss,$(TESTS))
 .PHONY: test-threads
 test-threads: deps
 	@$(MAKE) --no-print-directory $(THREADED)
@@ -159,6 +160,8 @@ test-long: build/pagmo_hypervolume
 	@sh tools/deps.sh browser
 	@$(MAKE) --no-print-directory test
 	@PARTITA=$(EXE) PARTITA_KILLS=50 sh tests/run.sh $(B)/tests/explore/test_resume $(B)/tests/cli/test_explore
+	@PARTITA_SPLITS=10000 PARTITA_LOSSES=every sh tests/run.sh $(B)/tests/contract/test_split \
+	    $(B)/tests/contract/test_device_loss
 	@$(MAKE) --no-print-directory digests
 	@$(MAKE) --no-print-directory config=asan test
 	@$(MAKE) --no-print-directory config=tsan test-threads
