@@ -101,6 +101,9 @@ INLINE void two_planes(bool pair, const struct plane *p, const struct plane *q, 
         for (int k = 0; k < GROUPS; k++) {
             __m256i wp = load(&p->w[k]), wq = load(&q->w[k]), v;
             TOKEN(0), TOKEN(1), TOKEN(2), TOKEN(3);
+            // In this order: gcc would multiply everything first and spill the products.
+            __asm__("" : "+x"(a0), "+x"(a1), "+x"(a2), "+x"(a3));
+            __asm__("" : "+x"(b0), "+x"(b1), "+x"(b2), "+x"(b3));
         }
 #undef TOKEN
         finish(pair, a0, b0, scale_p, scale_q, scale[t], acc);
