@@ -36,6 +36,7 @@ static void probe(struct cpu_features *f)
     f->avx2 = avx2 && fma && f16c && (saved & 0x6) == 0x6;
     f->avx512_vnni = f->avx2 && avx512 && vnni && (saved & 0xe6) == 0xe6;
     f->amx_int8 = f->avx512_vnni && amx_tile && amx_int8 && (saved & 0x60000) == 0x60000;
+    f->amx_bf16 = f->amx_int8 && (d >> 22 & 1);
 }
 #elif defined __aarch64__
 #include <sys/auxv.h>
@@ -44,6 +45,7 @@ static void probe(struct cpu_features *f)
 {
     f->neon = 1;
     f->dotprod = getauxval(AT_HWCAP) >> 20 & 1; // HWCAP_ASIMDDP
+    f->i8mm = f->dotprod && (getauxval(AT_HWCAP2) >> 13 & 1); // HWCAP2_I8MM
 }
 #else
 static void probe(struct cpu_features *f)

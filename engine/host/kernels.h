@@ -104,7 +104,7 @@ int kernels_self_check(struct cpu_kernels *k);
 
 // What this machine executes (also asks whether the operating system saves the registers).
 struct cpu_features {
-    int avx2, avx512_vnni, amx_int8, neon, dotprod;
+    int avx2, avx512_vnni, amx_int8, amx_bf16, neon, dotprod, i8mm;
 };
 const struct cpu_features *cpu_features(void);
 // May the NEON tables run? (Compiled for the dot-product extension, they need it.)
