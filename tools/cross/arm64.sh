@@ -163,7 +163,7 @@ all_suites=${SUITES:-$(find tests/base tests/sim tests/dram tests/models tests/e
 
 quick_suites="$quick_kernel_suites $(find tests/base -name 'test_*.c' | sort | sed 's/[.]c$//')
     tests/engine/test_encoding tests/engine/test_gguf tests/engine/test_tokenizer tests/engine/test_executor
-    tests/engine/host/test_queue tests/contract/test_devices"
+    tests/engine/host/test_queue"
 quick() {
     cross_make -arm64 "$full/partita" $(printf "$full/%s " $quick_suites)
     build_base $quick_kernel_suites
