@@ -64,12 +64,14 @@ struct device_caps {
     bool coherent;   // shared buffers need no map()
     bool flag;       // sets a flag word that the host can poll before the driver reports
     bool event;      // can wake the host by a callback
+    bool wake;       // a thread of its own wakes who sleeps on its flag word (WAIT_FUTEX)
 };
 
 enum map_dir { MAP_TO_HOST, MAP_TO_DEVICE };
 enum wait_mode {
     WAIT_FINISH, // the driver's explicit finish
     WAIT_EVENT,  // sleep until the completion callback
+    WAIT_FUTEX,  // sleep in the kernel on the flag word; only with caps.wake
 };
 
 // Identity of a static graph: the same for all layers (weights are its inputs).

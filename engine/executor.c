@@ -17,6 +17,7 @@
 #include <string.h>
 #include "engine/coherence.h"
 #include "engine/executor_trace.h"
+#include "engine/pace.h"
 
 struct executor {
     struct machine *machine;
@@ -43,6 +44,7 @@ struct step {
     uint64_t *seq;     // ticket of each entry
     int64_t *due;      // when each entry is expected to complete
     struct work *work; // of each entry
+    struct pace pace; // of tasks against what is expected; on a machine that does not repeat itself
     int n0, n1;
     // Layers that pass alike, and passes (struct machine_replay).
     bool periodic;
@@ -374,11 +376,13 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
         s->due = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, int64_t);
         s->work = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, struct work);
         find_period(x, r, s);
+        pace_init(&s->pace);
         for (int j = 0; j < s->schedule.n; j++) {
             struct schedule_entry *n = &s->schedule.entry[j];
             bind(x, &n->task);
             n->expect_ps =
                 repeats(&s->schedule, j) ? n[-s->schedule.layer].expect_ps : expected(cost, n);
+            s->pace.expected[n->device] += n->expect_ps;
             if (device_load(x->machine->device[n->device], &n->task, e) < 0) {
                 blame(x, n->device, &n->task, e);
                 goto fail;
@@ -422,6 +426,16 @@ static __attribute__((cold, noinline)) int join_traced(struct executor *x, const
     return 0;
 }
 
+// A ticket was complete earlier or later than expected, and so will be what is queued behind it.
+// Equal runs of a model take equal times; there the profile is all there is to know.
+static void correct(struct executor *x, const struct ticket *t)
+{
+    int64_t now = x->machine->ops->now(x->machine), *due = &x->due[t->device];
+    *due += now - t->due;
+    if (*due < now || t->seq == x->last[t->device])
+        *due = now;
+}
+
 // Joins the given entries (index per device, -1: none) unless they are known to be complete. `upto`
 // entries have been submitted.
 static int join(struct executor *x, const struct step *s, int upto, const int *entry, struct err *e)
@@ -438,8 +452,11 @@ static int join(struct executor *x, const struct step *s, int upto, const int *e
                                : x->sync->join(x->machine, x->sync_options, t, n, e);
     if (rc < 0)
         return blame_join(x, s, upto, t, n, e);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         x->joined[t[i].device] = t[i].seq;
+        if (!x->machine->repeatable)
+            correct(x, &t[i]);
+    }
     return 0;
 }
 
@@ -473,7 +490,7 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
         x->idle = now;
     }
     int64_t from = x->due[n->device] > now ? x->due[n->device] : now;
-    s->due[i] = x->due[n->device] = from + (int64_t)n->expect_ps;
+    s->due[i] = x->due[n->device] = from + (int64_t)(n->expect_ps * s->pace.factor[n->device]);
     struct work w = s->work[i] = repeats(&s->schedule, i) ? s->work[i - s->schedule.layer]
                                                           : task_work(&n->task, d->caps.act_bytes);
     struct work *sum = &x->stats.work[n->device];
@@ -637,6 +654,13 @@ static int run_step(struct executor *x, struct step *s, const int32_t *tokens, i
                     struct err *e)
 {
     const struct machine_replay *replay = x->machine->ops->replay;
+    if (!x->machine->repeatable) {
+        pace_begin(&s->pace, x->machine);
+        if (make_step(x, s, tokens, n_past, e) < 0)
+            return e->code;
+        pace_end(&s->pace, x->machine);
+        return 0;
+    }
     if (!s->number || !x->sync_number)
         return make_step(x, s, tokens, n_past, e);
     struct pass key;
