@@ -182,6 +182,11 @@ static void every_device(struct bed *b, const char *sync, enum fault_kind kind, 
         {"weight_centric:share=50 %,partner=cpu", DEVICE_CPU},
         {"npu_only", DEVICE_NPU},
     };
+    struct session_request q = request(b, "npu_only", sync);
+    struct machine_desc d;
+    machine_describe(b->m, &d);
+    if (q.sync->offered(&d, q.sync_options, &(struct err){0}) < 0)
+        return;
     for (size_t i = 0; i < sizeof who / sizeof who[0]; i++)
         if (machines_index(b->m, DEVICE_GPU) >= 0 || !strstr(who[i].policy, "gpu"))
             everywhere(b, who[i].policy, sync, machines_index(b->m, who[i].kind), kind, step);
@@ -194,6 +199,7 @@ static void every_way(struct machine *m)
         every_device(&b, "driver", FAULT_CALL, 3);
         every_device(&b, "event", FAULT_SILENT, 11);
         every_device(&b, "poll:ask=5", FAULT_SILENT, 13);
+        every_device(&b, "futex", FAULT_SILENT, 13);
         every_device(&b, "queue_order:ask=5", FAULT_SILENT, 11);
         every_device(&b, "queue_order:ask=5", FAULT_SUBMIT, 17);
         every_device(&b, "sleep_poll:ask=5", FAULT_LOAD, 7);
