@@ -127,6 +127,8 @@ $(B)/tests/%: $(B)/tests/%.o $(B)/tests/harness.o $(LIB)
 $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	@$(CC) $(SAN) $^ -o $@ $(LDLIBS)
 
+include tools/hexagon.mk
+
 .PHONY: FORCE
 FORCE:
 
