@@ -27,6 +27,8 @@
 #define NPU_ASSERT(what) _Static_assert(what, #what)
 
 enum { NPU_MAGIC = 0x5054414e, NPU_VERSION = 1 };
+// Ticks per second of the DSP's clock.
+enum { NPU_CLOCK_HZ = 19200000 };
 enum { NPU_MAX_ARENAS = 512, NPU_SLOTS = 256, NPU_LINE = 128, NPU_MESSAGE_BYTES = 384 };
 
 // FastRPC methods of the skel. 0 and 1 are those that every handle has.
@@ -140,7 +142,11 @@ struct npu_message {
     struct npu_tensor w[2], bias[2];
     struct npu_tensor angles; // ROPE: F32 [position][rope_dim / 2][cos, sin]
     struct npu_tensor graph;  // one row: the graph object and its scratch
-    uint8_t pad[NPU_MESSAGE_BYTES - 26 * 4 - 11 * 16];
+    // Weight row, a multiple of 32, that w[i].offset is the address of: rows before it are not in
+    // memory. w[i].rows are the tensor's all the same.
+    int32_t first[2];
+    uint8_t pad[NPU_MESSAGE_BYTES - 28 * 4 - 11 * 16 - 2 * 8];
+    uint64_t began, ended; // written by the DSP before `done`: HAP_perf_get_qtimer_count()
 };
 NPU_ASSERT(sizeof(struct npu_message) == NPU_MESSAGE_BYTES);
 
