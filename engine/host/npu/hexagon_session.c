@@ -160,7 +160,7 @@ static int probe(struct hexagon_session *s, struct err *e)
     int rc = hexagon_arena_new(s, 8192, true, &id, e);
     bool all = s->opt.flag;
     for (int i = 0; rc == 0 && i < 4; i++) {
-        bool early;
+        bool early = false;
         rc = probe_once(s, id, (float)(3 * i + 1), &early, e);
         all = all && early;
     }
