@@ -3,13 +3,9 @@
 #ifndef TESTS_ENGINE_HOST_NPU_DSP_NATIVE_H
 #define TESTS_ENGINE_HOST_NPU_DSP_NATIVE_H
 
-#include <stdio.h>
-#include <unistd.h>
 #include "engine/host/npu/dsp/skel.h"
 #include "tests/engine/host/npu/dsp_case.h"
-
-#define DSP_RUNNER "build/hexagon/dsp_runner"
-#define DSP_QEMU   "build/hexagon/qemu/usr/bin/qemu-hexagon"
+#include "tests/engine/host/npu/dsp_emulator.h"
 
 // By fd: what HAP_mmap_get gives.
 extern void *dsp_memory[4];
@@ -50,11 +46,6 @@ static inline int dsp_run_here(const struct dsp_case *c, struct npu_ran *ran)
     rc = rc ? rc : dsp_map(0, 0, c->size);
     rc = rc ? rc : dsp_run(1, ran);
     return dsp_end() ? -1 : rc;
-}
-
-static inline int dsp_emulator_there(void)
-{
-    return access(DSP_RUNNER, X_OK) == 0 && access(DSP_QEMU, X_OK) == 0;
 }
 
 #endif
