@@ -47,11 +47,16 @@ uint64_t hexagon_flag(const struct hexagon_session *s)
     return load(&s->ring->done);
 }
 
+uint64_t hexagon_head(const struct hexagon_session *s)
+{
+    return s->ring ? load(&s->ring->head) : 0;
+}
+
 uint64_t hexagon_done(const struct hexagon_session *s)
 {
     if (!s->ring)
         return 0;
-    return s->flag ? hexagon_flag(s) : atomic_load(&s->returned);
+    return atomic_load(&s->flag) ? hexagon_flag(s) : atomic_load(&s->returned);
 }
 
 void hexagon_announce(_Atomic uint32_t *epoch, _Atomic int *sleepers)
@@ -178,7 +183,7 @@ uint64_t hexagon_submit(struct hexagon_session *s, const char *label)
     if (hexagon_done(s) == s->head)
         atomic_store(&s->progress, host_now()); // the watchdog starts anew with the first message
     s->head = seq;
-    if (!s->flag) // only a return of RUN tells that something is complete
+    if (!atomic_load(&s->flag)) // only a return of RUN tells that something is complete
         store(&s->ring->wake, seq);
     store(&s->ring->head, seq);
     hexagon_announce(&s->work_epoch, &s->parked);

@@ -30,7 +30,7 @@ void hexagon_fail(struct hexagon_session *s, const char *fmt, ...)
     pthread_mutex_lock(&s->fail_lock);
     if (!atomic_load(&s->failed)) {
         uint64_t at = hexagon_done(s) + 1;
-        const char *label = at <= s->head ? s->label[at % NPU_SLOTS] : "";
+        const char *label = at <= hexagon_head(s) ? s->label[at % NPU_SLOTS] : "";
         err_set(&s->error, ERR_DEVICE, "npu: Hexagon DSP %s%s%s", text,
                 *label ? " while executing " : "", label);
         atomic_store(&s->failed, true);
@@ -160,13 +160,13 @@ static int probe(struct hexagon_session *s, struct err *e)
     int rc = hexagon_arena_new(s, 8192, true, &id, e);
     bool all = s->opt.flag;
     for (int i = 0; rc == 0 && i < 4; i++) {
-        bool early;
+        bool early = false;
         rc = probe_once(s, id, (float)(3 * i + 1), &early, e);
         all = all && early;
     }
     if (rc == 0)
         hexagon_arena_drop(s, id, true);
-    s->flag = all;
+    atomic_store(&s->flag, all);
     if (rc == 0 && s->opt.flag && !all)
         log_info("npu: the host does not see the DSP's flag word before the call returns");
     return rc;
