@@ -36,6 +36,22 @@ enum npu_status npu_execute(const struct npu_message *m)
     switch (m->op) {
     case NPU_NOP:
         return NPU_OK;
+    case NPU_PREPARE:
+        return npu_prepare(m);
+    case NPU_EMBED:
+        return npu_embed(m);
+    case NPU_RMSNORM:
+        return npu_rmsnorm(m);
+    case NPU_MATMUL:
+        return npu_matmul(m);
+    case NPU_ROPE:
+        return npu_rope(m);
+    case NPU_ATTENTION:
+        return npu_attention(m);
+    case NPU_SWIGLU:
+        return npu_swiglu(m);
+    case NPU_ADD:
+        return npu_add(m);
     default:
         return NPU_BAD_OP;
     }
