@@ -124,16 +124,11 @@ int fastrpc_load(const char *path, struct fastrpc *out, struct err *e)
         const char *name;
         void *to;
     } wanted[] = {
-        {"rpcmem_alloc", &f.rpcmem_alloc},
-        {"rpcmem_free", &f.rpcmem_free},
-        {"rpcmem_to_fd", &f.rpcmem_to_fd},
-        {"fastrpc_mmap", &f.mmap},
-        {"fastrpc_munmap", &f.munmap},
-        {"remote_session_control", &f.session_control},
-        {"remote_handle64_open", &f.open},
-        {"remote_handle64_invoke", &f.invoke},
-        {"remote_handle64_close", &f.close},
-        {"remote_handle64_control", &f.handle_control},
+        {"rpcmem_alloc", &f.rpcmem_alloc},     {"rpcmem_free", &f.rpcmem_free},
+        {"rpcmem_to_fd", &f.rpcmem_to_fd},     {"fastrpc_mmap", &f.mmap},
+        {"fastrpc_munmap", &f.munmap},         {"remote_session_control", &f.session_control},
+        {"remote_handle64_open", &f.open},     {"remote_handle64_invoke", &f.invoke},
+        {"remote_handle64_close", &f.close},   {"remote_handle64_control", &f.handle_control},
         {"remote_handle_control", &f.control},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)

@@ -26,8 +26,8 @@ struct hexagon_arena {
     char *base; // NULL: the id is free
     int fd;
     int64_t size;
-    bool mapped; // the DSP can reach it now
-    bool pinned; // it must stay so: the ring, buffers of the machine, graphs
+    bool mapped;   // the DSP can reach it now
+    bool pinned;   // it must stay so: the ring, buffers of the machine, graphs
     uint64_t last; // message that named it last
 };
 

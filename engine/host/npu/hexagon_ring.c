@@ -168,8 +168,8 @@ int hexagon_message(struct hexagon_session *s, struct npu_message **out, struct 
     *out = &s->message[(s->head + 1) % NPU_SLOTS];
     memset(*out, 0, sizeof **out);
     struct npu_message *m = *out;
-    struct npu_tensor *const none[] = {&m->in,      &m->in2,     &m->out,    &m->kcache,
-                                       &m->vcache,  &m->w[0],    &m->w[1],   &m->bias[0],
+    struct npu_tensor *const none[] = {&m->in,      &m->in2,    &m->out,  &m->kcache,
+                                       &m->vcache,  &m->w[0],   &m->w[1], &m->bias[0],
                                        &m->bias[1], &m->angles, &m->graph};
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         none[i]->arena = NPU_NO_TENSOR;

@@ -7,8 +7,8 @@
 // sums are wrong, host and DSP do not see one memory, and the device is refused. If the word only
 // moves when the call returns, there is no flag to poll, and the device says so.
 //
-// A failure is for good: the DSP's process is gone, or its state is unknown. Whoever asks afterwards
-// gets the same error, which names the operator that was under way.
+// A failure is for good: the DSP's process is gone, or its state is unknown. Whoever asks
+// afterwards gets the same error, which names the operator that was under way.
 #include "engine/host/npu/hexagon.h"
 
 #include <stdarg.h>

@@ -132,8 +132,8 @@ struct npu_message {
     uint32_t order; // enum operand_order
     int32_t n_parts;
     uint32_t weights[2]; // enum npu_weights of each part
-    uint32_t halves[2];  // 1, or 2: int8 tiles per tile of columns (layout.h)
-    uint32_t minima[2];  // tiles of minima behind each row of tiles
+    uint32_t halves[2];  // scales per row and tile of 32 columns: 1, or 2 (layout.h)
+    uint32_t minima[2];  // 1: blocks have minima
     int32_t n_head, n_head_kv, d_head;
     int32_t rope_dim, rope_halves; // rope_halves: pairs (i, i + d/2), else (2i, 2i+1)
     float eps;

@@ -82,12 +82,15 @@ static enum npu_status open_part(struct run *r, int part, int64_t r0, int64_t r1
 {
     const struct npu_message *m = r->m;
     if (m->weights[part] >= NPU_W_CLASSES || m->halves[part] < 1 || m->halves[part] > 2 ||
-        m->minima[part] > 1 || (m->weights[part] != NPU_W_F32 && m->k % NPU_TILE))
+        m->minima[part] > 1 || m->first[part] < 0 || m->first[part] % NPU_TILE ||
+        (m->weights[part] != NPU_W_F32 && m->k % NPU_TILE))
         return NPU_BAD_SHAPE;
     r->row[part] = npu_row(m->weights[part], m->halves[part], m->minima[part], m->k);
+    // In rows of tiles, of which the first one that is there is row 0.
+    const int64_t first = m->first[part] / NPU_TILE, end = (r1 + NPU_TILE - 1) / NPU_TILE;
     struct npu_tensor tiles = m->w[part];
-    tiles.rows = (uint32_t)(((uint64_t)tiles.rows + NPU_TILE - 1) / NPU_TILE);
-    enum npu_status status = npu_rows(&tiles, r0 / NPU_TILE, (r1 + NPU_TILE - 1) / NPU_TILE, 0,
+    tiles.rows = end > first ? (uint32_t)(end - first) : 0;
+    enum npu_status status = npu_rows(&tiles, r0 / NPU_TILE - first, end - first, 0,
                                       r->row[part].bytes, NPU_VECTOR, &r->w[part]);
     r->bias[part] = NULL;
     if (status == NPU_OK && m->bias[part].arena != NPU_NO_TENSOR)
@@ -138,7 +141,7 @@ static void run_part(struct run *r, int part, int32_t m0, int32_t m1, int64_t r0
     for (int64_t tile = r0 / NPU_TILE; tile * NPU_TILE < r1; tile++) {
         const int64_t a = tile * NPU_TILE > r0 ? tile * NPU_TILE : r0;
         const int64_t b = (tile + 1) * NPU_TILE < r1 ? (tile + 1) * NPU_TILE : r1;
-        p.tiles = r->w[part] + (uint64_t)tile * m->w[part].pitch;
+        p.tiles = r->w[part] + (uint64_t)(tile - m->first[part] / NPU_TILE) * m->w[part].pitch;
         npu_products(&p);
         for (int32_t i = 0; i < r->real; i++) {
             const uint64_t n = (uint64_t)m->out_n0 + (uint64_t)(r->first + i);
