@@ -33,7 +33,7 @@ struct standin_box {
     uint32_t reserved;
     struct standin_call lane[STANDIN_LANES];
 };
-_Static_assert(sizeof(struct standin_call) == 64 + STANDIN_BYTES, "the same on both sides");
+_Static_assert(sizeof(struct standin_call) == 56 + STANDIN_BYTES, "the same on both sides");
 _Static_assert(sizeof(struct standin_box) == 16 + 2 * sizeof(struct standin_call), "likewise");
 
 #endif

@@ -12,7 +12,7 @@
 #include "engine/host/npu/layout.h"
 
 struct hexagon_options {
-    bool enabled, unsigned_pd, flag;
+    bool enabled, unsigned_pd, flag, exact;
     const char *library, *skel;
     int domain;
     struct conf_int_list sizes, pin;

@@ -17,9 +17,7 @@
 
 struct entry {
     const void *data;
-    const struct encoding *enc;
-    int64_t rows, cols;
-    struct npu_pack_plan plan;
+    struct npu_packing packing; // of a vector: not used
     int64_t t0, t1; // rows of tiles that are there; of a vector: 0, 1
     struct hexagon_place at;
     int64_t bytes;
@@ -91,7 +89,7 @@ static uint64_t sample(const struct tensor *t, int64_t r0, int64_t r1)
 
 static int64_t end_row(const struct entry *p, int64_t tile)
 {
-    return tile * NPU_TILE < p->rows ? tile * NPU_TILE : p->rows;
+    return tile * NPU_TILE < p->packing.rows ? tile * NPU_TILE : p->packing.rows;
 }
 
 // The entry of a tensor; made anew when the id was another tensor's.
@@ -108,7 +106,8 @@ static int entry_of(struct hexagon_weights *w, const struct tensor *t, struct en
         w->n = n;
     }
     struct entry *p = w->tensor[t->id];
-    if (p && (p->data != t->data || p->enc != t->enc || p->rows != t->rows || p->cols != t->cols)) {
+    const struct npu_packing *k = p ? &p->packing : NULL;
+    if (p && (p->data != t->data || k->enc != t->enc || k->rows != t->rows || k->cols != t->cols)) {
         int rc = hexagon_drain(w->session, e);
         if (rc < 0)
             return rc;
@@ -118,7 +117,8 @@ static int entry_of(struct hexagon_weights *w, const struct tensor *t, struct en
         p = calloc(1, sizeof *p);
         if (!p)
             return err_at(e, ERR_MEMORY, NULL, 0, t->name, "no memory to keep this weight");
-        *p = (struct entry){.data = t->data, .enc = t->enc, .rows = t->rows, .cols = t->cols};
+        p->data = t->data;
+        p->packing = npu_packing(t->enc, t->rows, t->cols, w->session->opt.exact);
         w->tensor[t->id] = p;
     }
     *out = w->tensor[t->id];
@@ -168,16 +168,15 @@ static int load_tiles(struct hexagon_weights *w, const struct tensor *t, int64_t
             t0 = p->t0 < t0 ? p->t0 : t0;
             t1 = p->t1 > t1 ? p->t1 : t1;
         }
-        npu_pack_plan(t->enc, t->cols, false, &p->plan);
-        rc = make_room(w, t, p, (t1 - t0) * (int64_t)p->plan.bytes, e);
+        rc = make_room(w, t, p, npu_packed_bytes(&p->packing, t0, t1), e);
         if (rc < 0)
             return rc;
         p->t0 = t0;
         p->t1 = t1;
     }
-    rc = npu_pack_rows(&p->plan, t, p->t0, p->t1, address(w, p), e);
+    npu_pack(&p->packing, t->data, t->row_bytes, p->t0, p->t1, address(w, p));
     p->sample = sample(t, end_row(p, p->t0), end_row(p, p->t1));
-    return rc;
+    return 0;
 }
 
 int hexagon_weights_load(struct hexagon_weights *w, const struct tensor *t, int64_t m0, int64_t m1,
@@ -189,22 +188,24 @@ int hexagon_weights_load(struct hexagon_weights *w, const struct tensor *t, int6
 int hexagon_weights_use(struct hexagon_weights *w, const struct tensor *t, int64_t m0, int64_t m1,
                         struct npu_message *m, int i, struct err *e)
 {
-    struct entry *p = NULL;
-    struct npu_pack_plan plan;
-    npu_pack_plan(t->enc, t->cols, false, &plan);
-    m->weights[i] = plan.weights;
-    m->halves[i] = plan.halves;
-    m->minima[i] = plan.minima;
+    struct entry *p;
+    int rc = entry_of(w, t, &p, e);
+    if (rc < 0)
+        return rc;
+    const struct npu_packing *k = &p->packing;
+    m->weights[i] = k->weights;
+    m->halves[i] = k->halves;
+    m->minima[i] = k->minima;
     m->w[i].rows = (uint32_t)t->rows;
-    m->w[i].pitch = (uint32_t)plan.bytes;
+    m->w[i].pitch = (uint32_t)k->row.bytes;
     if (m0 >= m1)
         return 0;
     int64_t t0 = m0 / NPU_TILE, t1 = (m1 + NPU_TILE - 1) / NPU_TILE;
-    int rc = entry_of(w, t, &p, e);
-    if (rc == 0 && (!p->bytes || t0 < p->t0 || t1 > p->t1))
+    if (!p->bytes || t0 < p->t0 || t1 > p->t1 || t->rows == 1) {
         rc = load_tiles(w, t, t0, t1, e);
-    if (rc < 0)
-        return rc;
+        if (rc < 0)
+            return rc;
+    }
     m->w[i].arena = p->at.id;
     m->w[i].offset = (uint32_t)p->at.offset;
     m->first[i] = (int32_t)(p->t0 * NPU_TILE);
