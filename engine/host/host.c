@@ -118,7 +118,8 @@ static uint64_t machine_flag(struct machine *m, int device)
     return d->flag ? atomic_load_explicit(d->flag, memory_order_acquire) : 0;
 }
 
-// The device whose memory the others can use, but not the other way round; NULL: any memory will do.
+// The device whose memory the others can use, but not the other way round; NULL: any memory will
+// do.
 static struct host_device *memory_source(const struct machine *m)
 {
     for (int i = 0; i < m->n_devices; i++) {

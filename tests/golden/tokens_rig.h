@@ -68,7 +68,7 @@ static inline struct machine *rig_machine(const char *machine, const char *overr
     struct conf *c;
     struct machine *m = NULL;
     struct err e = {0};
-    char text[512], *save = NULL;
+    char text[1400], *save = NULL;
     bool host = !strcmp(machine, "host");
     int rc = host ? conf_open_text("test", "", &c, &e) : conf_open(machine, &c, &e);
     if (!CHECK_OK(rc, &e))

@@ -236,9 +236,8 @@ static int start(void)
     box = mmap(NULL, sizeof *box, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (box == MAP_FAILED)
         return AEE_ENOMEMORY;
-    *box = (struct standin_box){.magic = STANDIN_MAGIC,
-                                .host = getpid(),
-                                .die_at = (uint32_t)number("STANDIN_DIE_AT")};
+    *box = (struct standin_box){
+        .magic = STANDIN_MAGIC, .host = getpid(), .die_at = (uint32_t)number("STANDIN_DIE_AT")};
     pid_t parent = getpid();
     atomic_store(&dead, false);
     runs_returned = 0;

@@ -9,7 +9,7 @@
 
 enum { STANDIN_MAGIC = 0x44535021, STANDIN_FD = 3, STANDIN_LANES = 2 };
 enum { LANE_RUN, LANE_OTHERS };
-enum { CALL_NONE, CALL_MADE, CALL_ANSWERED };          // states
+enum { CALL_NONE, CALL_MADE, CALL_ANSWERED };           // states
 enum { CALL_INVOKE, CALL_MAP, CALL_UNMAP, CALL_LEAVE }; // kinds
 enum { STANDIN_BUFFERS = 4, STANDIN_BYTES = 2048 };
 
@@ -19,17 +19,17 @@ struct standin_call {
     uint32_t scalars;
     int32_t rc;
     uint64_t handle;
-    uint64_t size;                    // CALL_MAP
-    int32_t fd;                       // of the host, CALL_MAP and CALL_UNMAP
-    uint32_t bytes[STANDIN_BUFFERS];  // of each buffer
+    uint64_t size;                   // CALL_MAP
+    int32_t fd;                      // of the host, CALL_MAP and CALL_UNMAP
+    uint32_t bytes[STANDIN_BUFFERS]; // of each buffer
     uint32_t reserved;
-    uint8_t data[STANDIN_BYTES];      // buffers, each from a multiple of 8 on
+    uint8_t data[STANDIN_BYTES]; // buffers, each from a multiple of 8 on
 };
 
 struct standin_box {
     uint32_t magic;
-    int32_t host;     // its process id
-    uint32_t die_at;  // fault: the number of the message in which the DSP dies; 0: none
+    int32_t host;    // its process id
+    uint32_t die_at; // fault: the number of the message in which the DSP dies; 0: none
     uint32_t reserved;
     struct standin_call lane[STANDIN_LANES];
 };

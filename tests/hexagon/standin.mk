@@ -23,4 +23,5 @@ $(H)/dsp: $(H)/emulated/tests/hexagon/shell.o $(H)/emulated/tests/hexagon/shell_
 .PHONY: hexagon-standin
 hexagon-standin: $(STANDINS)
 test-programs: $(STANDINS)
+$(filter $(B)/tests/hexagon/% $(B)/tests/contract/% $(B)/tests/golden/%,$(TESTS)): | $(STANDINS)
 -include $(B)/tests/hexagon/shell.d $(B)/tests/hexagon/shell_native.d $(DSPOBJS:.o=.d)

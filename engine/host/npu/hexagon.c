@@ -284,12 +284,8 @@ static int hexagon_prepare(struct device *d, const struct static_graph *g, int *
     int most = d->caps.max_graphs ? d->caps.max_graphs : GRAPHS;
     if (u->n_graphs >= most)
         return err_at(e, ERR_MEMORY, NULL, 0, g->op->name, "all %d static graphs are in use", most);
-    struct hexagon_graph new = {.m = g->op->m,
-                                .k = g->op->k,
-                                .m0 = g->m0,
-                                .m1 = g->m1,
-                                .n = g->n,
-                                .order = g->order};
+    struct hexagon_graph new = {
+        .m = g->op->m, .k = g->op->k, .m0 = g->m0, .m1 = g->m1, .n = g->n, .order = g->order};
     strncpy(new.name, g->op->name, sizeof new.name - 1);
     // A graph does not know whose weights it will meet: room for every form of activations.
     new.bytes = (int64_t)npu_graph_bytes(NPU_FORM_F32 | NPU_FORM_I8, g->order, g->op->k, g->n);
@@ -378,8 +374,8 @@ static int fill_weights(struct hexagon *u, const struct task *t, struct npu_mess
 static int fill(struct hexagon *u, const struct task *t, struct npu_message *m, struct err *e)
 {
     static const uint32_t ops[OP_KINDS] = {
-        [OP_EMBED] = NPU_EMBED,   [OP_RMSNORM] = NPU_RMSNORM,     [OP_MATMUL] = NPU_MATMUL,
-        [OP_ROPE] = NPU_ROPE,     [OP_ATTENTION] = NPU_ATTENTION, [OP_SWIGLU] = NPU_SWIGLU,
+        [OP_EMBED] = NPU_EMBED, [OP_RMSNORM] = NPU_RMSNORM,     [OP_MATMUL] = NPU_MATMUL,
+        [OP_ROPE] = NPU_ROPE,   [OP_ATTENTION] = NPU_ATTENTION, [OP_SWIGLU] = NPU_SWIGLU,
         [OP_ADD] = NPU_ADD,
     };
     const struct device *d = &u->host.base;
@@ -554,8 +550,8 @@ int device_hexagon_open(const struct conf_node *n, struct machine *m, int index,
         return err_set(e, ERR_MEMORY, "no memory for the NPU");
     arena_init(&u->strings);
     struct hexagon_options o;
-    int rc = conf_read(n, "hexagon", device_hexagon_rows, device_hexagon_n_rows, &o, &u->strings,
-                       e);
+    int rc =
+        conf_read(n, "hexagon", device_hexagon_rows, device_hexagon_n_rows, &o, &u->strings, e);
     if (rc == 0)
         rc = check_sizes(&o.sizes, e);
     if (rc == 0)

@@ -51,7 +51,7 @@ struct hexagon_session {
 
     // The thread that sits in RUN.
     pthread_t thread;
-    bool running; // it was started
+    bool running;                // it was started
     _Atomic uint32_t idle_turns; // for the next RUN; 0: it returns only when asked to
     _Atomic uint32_t work_epoch;
     _Atomic int parked;

@@ -18,7 +18,7 @@
 struct entry {
     const void *data;
     struct npu_packing packing; // of a vector: not used
-    int64_t t0, t1; // rows of tiles that are there; of a vector: 0, 1
+    int64_t t0, t1;             // rows of tiles that are there; of a vector: 0, 1
     struct hexagon_place at;
     int64_t bytes;
     uint64_t sample;
@@ -246,8 +246,8 @@ static bool same_rope(const struct rope *a, const struct rope *b)
            a->original_ctx == b->original_ctx && a->factors == b->factors;
 }
 
-// The table grows by doubling, which waits for the DSP; rows behind what is in use are written while
-// it works.
+// The table grows by doubling, which waits for the DSP; rows behind what is in use are written
+// while it works.
 int hexagon_weights_angles(struct hexagon_weights *w, const struct model *model, int n,
                            struct npu_tensor *out, struct err *e)
 {
