@@ -41,14 +41,20 @@ static inline const char *fixture_need(enum fixture_kind kind)
     return path;
 }
 
-// What the stand-in has not been given back (memory, mappings, processes). It stays loaded from the
-// first call on, so that its counts do.
+// A count that the stand-in keeps. It stays loaded from the first call on, so that they do.
+static inline int fixture_count(const char *library, const char *name)
+{
+    int (*count)(void) = NULL;
+    void *h = library ? dlopen(library, RTLD_NOW | RTLD_LOCAL) : NULL;
+    void *symbol = h ? dlsym(h, name) : NULL;
+    memcpy(&count, &symbol, sizeof count);
+    return count ? count() : -1;
+}
+
+// What was not given back: memory, mappings, processes.
 static inline int fixture_left(const char *library)
 {
-    int (*left)(void) = NULL;
-    void *h = dlopen(library, RTLD_NOW | RTLD_LOCAL), *symbol = h ? dlsym(h, "standin_left") : NULL;
-    memcpy(&left, &symbol, sizeof left);
-    return left ? left() : -1;
+    return fixture_count(library, "standin_left");
 }
 
 // Faults for the next opening.

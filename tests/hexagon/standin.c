@@ -13,7 +13,7 @@
 //   STANDIN_LOSE=N                  the N-th return of RUN never reaches the host
 //
 // For tests: standin_left() is what was not given back (allocations, mappings, processes),
-// standin_kill() kills the DSP now.
+// standin_maps() how many mappings have been made.
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/futex.h>
@@ -54,6 +54,7 @@ static struct {
     bool mapped;
 } memory[ALLOCATIONS];
 static int64_t mapped;
+static int maps; // so many have been made
 
 static struct standin_box *box;
 static pthread_mutex_t lane_lock[STANDIN_LANES] = {PTHREAD_MUTEX_INITIALIZER,
@@ -167,8 +168,7 @@ static bool lost(void)
     return atomic_load(&dead);
 }
 
-void standin_kill(void);
-void standin_kill(void)
+static void standin_kill(void)
 {
     pthread_mutex_lock(&lock);
     if (dsp)
@@ -415,6 +415,7 @@ int fastrpc_mmap(int domain, int fd, void *p, int offset, size_t size, int flags
     if (!rc) {
         memory[i].mapped = true;
         mapped += (int64_t)size;
+        maps++;
     }
     pthread_mutex_unlock(&lock);
     return rc;
@@ -445,4 +446,10 @@ int standin_left(void)
     for (int i = 0; i < ALLOCATIONS; i++)
         n += memory[i].p ? 1 + memory[i].mapped : 0;
     return n;
+}
+
+int standin_maps(void);
+int standin_maps(void)
+{
+    return maps;
 }
