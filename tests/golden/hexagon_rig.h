@@ -12,7 +12,7 @@ static const char *const hexagon_schemes[] = {"driver", "event", "poll", "sleep_
 enum { HEXAGON_SCHEMES = sizeof hexagon_schemes / sizeof hexagon_schemes[0] };
 
 static inline void hexagon_setting(enum fixture_kind kind, bool gpu, const char *more,
-                                   const char *policy, const char *sync, int prefill)
+                                   const char *policy, const char *sync, int prefill, int models)
 {
     char overrides[1000];
     const char *library = fixture_need(kind);
@@ -28,7 +28,8 @@ static inline void hexagon_setting(enum fixture_kind kind, bool gpu, const char 
                                  .busy = gpu ? "gpu npu" : "npu",
                                  .tolerance = {F32_TOLERANCE, INT8_TOLERANCE},
                                  .prefill = prefill,
-                                 .brief = true});
+                                 .brief = true,
+                                 .models = models});
     CHECK_INT(fixture_left(library), 0);
 }
 

@@ -4,12 +4,12 @@
 
 static void test_alone(void)
 {
-    hexagon_setting(FIXTURE_EMULATED, false, NULL, "npu_only", "sleep_poll", 33);
+    hexagon_setting(FIXTURE_EMULATED, false, NULL, "npu_only", "sleep_poll", 33, 0);
 }
 
 static void test_hetero_tensor(void)
 {
-    hexagon_setting(FIXTURE_EMULATED, true, NULL, "hetero_tensor:partner=gpu", "sleep_poll", 50);
+    hexagon_setting(FIXTURE_EMULATED, true, NULL, "hetero_tensor:partner=gpu", "sleep_poll", 50, 0);
 }
 
 TESTS(golden_tokens_emulated, T(test_alone), T(test_hetero_tensor))

@@ -156,8 +156,8 @@ static void test_map_limit(void)
     int before = library ? fixture_count(library, "standin_maps") : 0;
     rides_out(NULL, NULL, "arena = \"64 KiB\";");
     int once = fixture_count(library, "standin_maps") - before;
-    rides_out("STANDIN_MAP_LIMIT", "4000000", "arena = \"64 KiB\";");
-    rides_out(NULL, NULL, "arena = \"64 KiB\"; window = \"3 MB\";");
+    rides_out("STANDIN_MAP_LIMIT", "1500000", "arena = \"64 KiB\";");
+    rides_out(NULL, NULL, "arena = \"64 KiB\"; window = \"1 MB\";");
     CHECK(fixture_count(library, "standin_maps") - before > 5 * once); // they came and went
     fails(NULL, NULL, "window = \"200 kB\";", "poll", "leave no room for another");
 }
