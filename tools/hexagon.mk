@@ -24,7 +24,7 @@ deps-hexagon:
 	@sh tools/hexagon_qemu.sh $(H)/qemu
 
 HEX_SKELS := $(HEX_ARCHS:%=$(H)/%/libpartita_npu_skel.so)
-HEX_ALL := $(HEX_SKELS) $(H)/libpartita_npu_emulated.a
+HEX_ALL := $(HEX_SKELS) $(H)/libpartita_npu_emulated.a $(H)/dsp_runner
 ifeq ($(HEX_MISSING),)
 hexagon: $(HEX_ALL)
 else
@@ -52,5 +52,14 @@ $(H)/libpartita_npu_emulated.a: $(DSPSRC:%.c=$(H)/emulated/%.o) tools/hexagon_ch
 	@rm -f $@
 	@llvm-ar-19 rcsD $@ $(filter %.o,$^)
 	@sh tools/hexagon_check.sh $@
+# Runs cases of tests/engine/host/npu/test_dsp.c in the emulator.
+HEX_RUNNER := $(H)/dsp_runner
+$(HEX_RUNNER): $(H)/emulated/tests/engine/host/npu/dsp_runner.o $(H)/libpartita_npu_emulated.a tools/hexagon_check.sh
+	@$(HEX_LINK) $(filter-out %.sh,$^) -o $@
+	@sh tools/hexagon_check.sh $@
+$(B)/tests/engine/host/npu/test_dsp: $(DSPOBJS)
+ifeq ($(HEX_MISSING),)
+$(B)/tests/engine/host/npu/test_dsp $(B)/bench/bench_hexagon: | $(HEX_RUNNER)
+endif
 
 -include $(foreach d,emulated $(HEX_ARCHS),$(DSPSRC:%.c=$(H)/$d/%.d))

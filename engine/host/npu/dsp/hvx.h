@@ -6,7 +6,13 @@
 
 #include <stdint.h>
 
-#define HV_INLINE static inline __attribute__((always_inline))
+#define HV_INLINE   static inline __attribute__((always_inline))
+#define HV_NOINLINE __attribute__((noinline))
+#ifdef __clang__
+#define HV_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#define HV_NO_UNROLL
+#endif
 
 #ifdef __hexagon__
 #include <hexagon_protos.h>

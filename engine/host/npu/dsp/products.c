@@ -26,6 +26,22 @@
 
 enum { FEW = 4 }; // tokens that are multiplied at a time
 
+// Sixteen values to the nearest integers, |x * inverse| <= 127.5; returns their sum. Adding 1.5 *
+// 2^23 leaves the integer in the low bits of the float's, and 0x4b400000 above them.
+HV_INLINE int32_t round16(const float *x, float inverse, int8_t *q)
+{
+    uint32_t sum = 0;
+    for (int i = 0; i < 16; i += 4) {
+        const uint32_t a = number_bits(x[i] * inverse + 12582912.0f);
+        const uint32_t b = number_bits(x[i + 1] * inverse + 12582912.0f);
+        const uint32_t c = number_bits(x[i + 2] * inverse + 12582912.0f);
+        const uint32_t d = number_bits(x[i + 3] * inverse + 12582912.0f);
+        sum += a + b + (c + d);
+        *(uint32_t *)(void *)(q + i) = (a & 255) | (b & 255) << 8 | (c & 255) << 16 | d << 24;
+    }
+    return (int32_t)(sum - 16 * 0x4b400000u);
+}
+
 float npu_quantise(const float *x, int32_t tiles, struct npu_block *out)
 {
     float most = 0; // of the blocks' scales
@@ -37,17 +53,14 @@ float npu_quantise(const float *x, int32_t tiles, struct npu_block *out)
         }
         // Below 1e-30 the inverse could overflow; such a block counts as zeros, as on the CPU.
         float inverse = 0, scale = 0;
+        int32_t half[2] = {0, 0};
         if (top < 0x7f800000u && number_of(top) > 1e-30f) {
             inverse = number_divide(127.0f, number_of(top));
             scale = number_divide(number_of(top), 127.0f);
-        }
-        int32_t half[2] = {0, 0};
-        for (int i = 0; i < NPU_TILE; i++) {
-            // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
-            const float v = inverse != 0 ? x[i] * inverse : 0;
-            const int32_t q = (int8_t)number_bits(v + 12582912.0f);
-            out[b].q[i] = (int8_t)q;
-            half[i / 16] += q;
+            half[0] = round16(x, inverse, out[b].q);
+            half[1] = round16(x + 16, inverse, out[b].q + 16);
+        } else {
+            memset(out[b].q, 0, sizeof out[b].q);
         }
         out[b].scale = (int32_t)number_bits(scale); // for now
         out[b].start[0] = -128 * half[0];
@@ -94,28 +107,40 @@ HV_INLINE void split_add(hv sum, hv *high, hv *low)
 // Up to NPU_GROUP tiles against `few` tokens, whose blocks begin `pitch` apart; adds to sums of
 // [token][4]. `scales` is the vector of the group's first scale. The last three are constants where
 // this is inlined.
-HV_INLINE void group(const uint8_t *tiles, const uint8_t *scales, int n, const struct npu_block *x,
-                     int32_t pitch, hv table, hv *sums, int few, int halves, int nibbles)
+struct group {
+    const uint8_t *tiles, *scales;
+    int n;
+    const struct npu_block *x;
+    int32_t pitch;
+    hv *sums;
+    const uint8_t *table;
+};
+HV_INLINE void group(const struct group *g, int few, int halves, int nibbles)
 {
+    const uint8_t *tile = g->tiles, *scales = g->scales;
+    const struct npu_block *x[FEW];
+    const hv table = hv_load(g->table);
     hv acc[FEW], w[8];
-    for (int t = 0; t < few; t++)
+    for (int t = 0; t < few; t++) {
         acc[t] = hv_splat(0);
-    for (int i = 0; i < n; i++) {
-        tile_load(tiles, nibbles, table, w);
-        tiles += nibbles ? 4 * NPU_VECTOR : 8 * NPU_VECTOR;
-        hv s = hv_load(scales + (halves == 2 ? i : i / 2) * NPU_VECTOR);
-        const hv s0 = hv_left(s, 16);
-        if (halves == 1 && i % 2 == 0)
-            s = s0;
+        x[t] = g->x + (int64_t)t * g->pitch;
+    }
+    HV_NO_UNROLL
+    for (int i = 0; i < g->n; i++) {
+        tile_load(tile, nibbles, table, w);
+        tile += nibbles ? 4 * NPU_VECTOR : 8 * NPU_VECTOR;
+        const hv pair = hv_load(scales);
+        const hv s0 = hv_left(pair, halves == 2 ? 16 : i % 2 ? 0 : 16), s1 = pair;
+        scales += halves == 2 || i % 2 ? NPU_VECTOR : 0;
         for (int t = 0; t < few; t++) {
-            const struct npu_block *b = x + (int64_t)t * pitch + i;
+            const struct npu_block *b = x[t]++;
             const int32_t *q = (const int32_t *)(const void *)b->q;
             hv p;
             if (halves == 1) {
                 p = hv_splat(b->start[0] + b->start[1]);
                 for (int j = 0; j < 8; j++)
                     p = hv_dot(p, w[j], q[j]);
-                p = hv_scale(hv_left(p, NPU_FRACTION), s);
+                p = hv_scale(hv_left(p, NPU_FRACTION), s0);
             } else {
                 hv u = hv_splat(b->start[0]), v = hv_splat(b->start[1]);
                 for (int j = 0; j < 4; j++) {
@@ -123,54 +148,34 @@ HV_INLINE void group(const uint8_t *tiles, const uint8_t *scales, int n, const s
                     v = hv_dot(v, w[4 + j], q[4 + j]);
                 }
                 p = hv_add(hv_scale(hv_left(u, NPU_FRACTION), s0),
-                           hv_scale(hv_left(v, NPU_FRACTION), s));
+                           hv_scale(hv_left(v, NPU_FRACTION), s1));
             }
             acc[t] = hv_add(acc[t], hv_scale(p, hv_splat(b->scale)));
         }
     }
     for (int t = 0; t < few; t++)
-        split_add(acc[t], sums + t * 4, sums + t * 4 + 1);
+        split_add(acc[t], g->sums + t * 4, g->sums + t * 4 + 1);
 }
 
-HV_INLINE void tokens(const struct npu_product *p, const uint8_t *tiles, int32_t k0, int n,
-                      int halves, int nibbles)
-{
-    const uint8_t *scales = p->tiles + p->row.scales + (uint64_t)(k0 * halves / 2) * NPU_VECTOR;
-    const struct npu_block *x =
-        (const struct npu_block *)(const void *)(p->graph + p->at.blocks) + k0;
-    hv *sums = (hv *)(void *)(p->graph + p->at.sums);
-    const hv table = hv_load(((const struct npu_head *)(const void *)p->tiles)->table);
-    int32_t t = 0;
-    for (; !nibbles && t + FEW <= p->tokens; t += FEW)
-        group(tiles, scales, n, x + (int64_t)t * p->tiles_k, p->tiles_k, table, sums + t * 4, FEW,
-              halves, 0);
-    for (; t < p->tokens; t++)
-        group(tiles, scales, n, x + (int64_t)t * p->tiles_k, p->tiles_k, table, sums + t * 4, 1,
-              halves, nibbles);
-}
-
-static void bytes_1(const struct npu_product *p, const uint8_t *tiles, int32_t k0, int n)
-{
-    tokens(p, tiles, k0, n, 1, 0);
-}
-static void bytes_2(const struct npu_product *p, const uint8_t *tiles, int32_t k0, int n)
-{
-    tokens(p, tiles, k0, n, 2, 0);
-}
-static void nibbles_1(const struct npu_product *p, const uint8_t *tiles, int32_t k0, int n)
-{
-    tokens(p, tiles, k0, n, 1, 1);
-}
-static void nibbles_2(const struct npu_product *p, const uint8_t *tiles, int32_t k0, int n)
-{
-    tokens(p, tiles, k0, n, 2, 1);
-}
+// Not inlined: each keeps the registers to itself.
+#define GROUP(NAME, FEW_, HALVES, NIBBLES)                                                         \
+    static HV_NOINLINE void NAME(const struct group *g)                                            \
+    {                                                                                              \
+        group(g, FEW_, HALVES, NIBBLES);                                                           \
+    }
+GROUP(bytes_whole_few, FEW, 1, 0)
+GROUP(bytes_whole_one, 1, 1, 0)
+GROUP(bytes_halves_few, FEW, 2, 0)
+GROUP(bytes_halves_one, 1, 2, 0)
+GROUP(nibbles_whole_one, 1, 1, 1)
+GROUP(nibbles_halves_one, 1, 2, 1)
 
 // Several tokens share the work of unpacking nibbles.
-static const uint8_t *unpack(const struct npu_product *p, const uint8_t *tiles, int n)
+static HV_NOINLINE const uint8_t *unpack(const struct npu_product *p, const uint8_t *tiles, int n)
 {
     uint8_t *to = p->graph + p->at.group;
     const hv table = hv_load(((const struct npu_head *)(const void *)p->tiles)->table);
+    HV_NO_UNROLL
     for (int i = 0; i < n; i++) {
         hv w[8];
         tile_load(tiles + i * 4 * NPU_VECTOR, 1, table, w);
@@ -180,7 +185,7 @@ static const uint8_t *unpack(const struct npu_product *p, const uint8_t *tiles, 
     return to;
 }
 
-static void add_minima(const struct npu_product *p, int32_t k0, int n)
+static HV_NOINLINE void add_minima(const struct npu_product *p, int32_t k0, int n)
 {
     const uint8_t *minima = p->tiles + p->row.minima + (uint64_t)(k0 / 2) * NPU_VECTOR;
     hv *sums = (hv *)(void *)(p->graph + p->at.sums);
@@ -201,34 +206,41 @@ static void add_minima(const struct npu_product *p, int32_t k0, int n)
 
 static void integers(const struct npu_product *p)
 {
+    const int32_t step = p->halves == 2 ? NPU_VECTOR : NPU_VECTOR / 2; // of scales, per tile
     const uint8_t *tiles = p->tiles + p->row.tiles;
     memset(p->graph + p->at.sums, 0, (size_t)p->tokens * 4 * NPU_VECTOR);
     for (int32_t k0 = 0; k0 < p->tiles_k; k0 += NPU_GROUP) {
-        const int n = p->tiles_k - k0 < NPU_GROUP ? p->tiles_k - k0 : NPU_GROUP;
-        const uint8_t *next = tiles + (uint32_t)n * p->row.tile_bytes;
-        int bytes = p->weights == NPU_W_I8;
-        if (k0 + n < p->tiles_k)
+        struct group g = {.scales = p->tiles + p->row.scales + (uint64_t)k0 * (uint32_t)step,
+                          .n = p->tiles_k - k0 < NPU_GROUP ? p->tiles_k - k0 : NPU_GROUP,
+                          .x = (struct npu_block *)(void *)(p->graph + p->at.blocks) + k0,
+                          .pitch = p->tiles_k,
+                          .sums = (hv *)(void *)(p->graph + p->at.sums),
+                          .table = ((const struct npu_head *)(const void *)p->tiles)->table};
+        const uint8_t *next = tiles + (uint32_t)g.n * p->row.tile_bytes;
+        int nibbles = p->weights == NPU_W_I4;
+        int32_t t = 0;
+        if (k0 + g.n < p->tiles_k)
             hv_prefetch(next, NPU_GROUP * p->row.tile_bytes);
-        if (!bytes && p->tokens > 1) {
-            tiles = unpack(p, tiles, n);
-            bytes = 1;
+        if (nibbles && p->tokens > 1) {
+            tiles = unpack(p, tiles, g.n);
+            nibbles = 0;
         }
-        if (bytes && p->halves == 1)
-            bytes_1(p, tiles, k0, n);
-        else if (bytes)
-            bytes_2(p, tiles, k0, n);
-        else if (p->halves == 1)
-            nibbles_1(p, tiles, k0, n);
-        else
-            nibbles_2(p, tiles, k0, n);
+        g.tiles = tiles;
+        for (; t + FEW <= p->tokens; t += FEW, g.x += (int64_t)FEW * g.pitch, g.sums += FEW * 4)
+            (p->halves == 1 ? bytes_whole_few : bytes_halves_few)(&g);
+        for (; t < p->tokens; t++, g.x += g.pitch, g.sums += 4)
+            if (nibbles)
+                (p->halves == 1 ? nibbles_whole_one : nibbles_halves_one)(&g);
+            else
+                (p->halves == 1 ? bytes_whole_one : bytes_halves_one)(&g);
         if (p->minima)
-            add_minima(p, k0, n);
+            add_minima(p, k0, g.n);
         tiles = next;
     }
 }
 
 // Floating-point weights in the scalar unit; each tile's sum is made by itself, then added.
-static void floats(const struct npu_product *p)
+static HV_NOINLINE void floats(const struct npu_product *p)
 {
     const float *x = (const float *)(const void *)(p->graph + p->at.values);
     float *sums = (float *)(void *)(p->graph + p->at.sums);
@@ -263,6 +275,12 @@ void npu_products(const struct npu_product *p)
         integers(p);
 }
 
+// Of the two vectors of split_add.
+HV_INLINE float total(const int32_t *sums)
+{
+    return (float)((int64_t)sums[0] * 65536 + sums[NPU_TILE]);
+}
+
 void npu_results(const struct npu_product *p, int32_t token, int a, int b, float *out)
 {
     if (p->weights == NPU_W_F32) {
@@ -270,17 +288,17 @@ void npu_results(const struct npu_product *p, int32_t token, int a, int b, float
         memcpy(out, sums + (int64_t)token * NPU_TILE + a, (size_t)(b - a) * 4);
         return;
     }
+    // All 32 at once, into memory that nothing else points to.
     const struct npu_head *head = (const struct npu_head *)(const void *)p->tiles;
     const int32_t *sums =
         (const int32_t *)(const void *)(p->graph + p->at.sums) + (int64_t)token * 4 * NPU_TILE;
     const float unit = ((const float *)(const void *)(p->graph + p->at.units))[token];
-    for (int r = a; r < b; r++) {
-        const int64_t total = (int64_t)sums[r] * 65536 + sums[NPU_TILE + r];
-        float v = (float)total * head->scale[r] * unit;
-        if (p->minima) {
-            const int64_t least = (int64_t)sums[2 * NPU_TILE + r] * 65536 + sums[3 * NPU_TILE + r];
-            v += (float)least * head->minimum[r] * unit;
-        }
-        out[r - a] = v;
-    }
+    float v[NPU_TILE];
+    for (int r = 0; r < NPU_TILE; r++)
+        v[r] = total(sums + r) * (head->scale[r] * unit);
+    if (p->minima)
+        for (int r = 0; r < NPU_TILE; r++)
+            v[r] += total(sums + 2 * NPU_TILE + r) * (head->minimum[r] * unit);
+    for (int r = a; r < b; r++)
+        out[r - a] = v[r];
 }
