@@ -57,7 +57,7 @@ HEX_RUNNER := $(H)/dsp_runner
 $(HEX_RUNNER): $(H)/emulated/tests/engine/host/npu/dsp_runner.o $(H)/libpartita_npu_emulated.a tools/hexagon_check.sh
 	@$(HEX_LINK) $(filter-out %.sh,$^) -o $@
 	@sh tools/hexagon_check.sh $@
-$(B)/tests/engine/host/npu/test_dsp: $(DSPOBJS)
+$(B)/tests/engine/host/npu/test_dsp $(B)/tests/engine/host/npu/test_dsp_hostile: $(DSPOBJS)
 ifeq ($(HEX_MISSING),)
 $(B)/tests/engine/host/npu/test_dsp $(B)/bench/bench_hexagon: | $(HEX_RUNNER)
 endif

@@ -31,6 +31,10 @@ enum {
     NPU_FRACTION = 9,      // bits behind the point of such a sum
 };
 
+// What arena 0 begins with: the ring and its slots. No tensor may begin there.
+#define NPU_RING_BYTES (sizeof(struct npu_ring) + NPU_SLOTS * sizeof(struct npu_message))
+NPU_ASSERT(NPU_RING_BYTES % NPU_VECTOR == 0);
+
 struct npu_head {
     float scale[NPU_TILE];     // 2^e / 2^9
     float minimum[NPU_TILE];   // 2^e / 2^15

@@ -9,6 +9,8 @@ enum npu_status npu_rows(const struct npu_tensor *t, int64_t r0, int64_t r1, uin
     if (t->arena >= NPU_MAX_ARENAS || !npu_engine.arena[t->arena].base)
         return NPU_BAD_ARENA;
     const struct npu_arena *a = &npu_engine.arena[t->arena];
+    if (t->arena == 0 && t->offset < NPU_RING_BYTES) // a message may not rewrite messages
+        return NPU_BAD_BOUNDS;
     if (r0 < 0 || r0 > r1 || r1 > (int64_t)t->rows || width > UINT32_MAX || at > UINT32_MAX)
         return NPU_BAD_BOUNDS;
     if (t->offset % align || (r1 - r0 > 1 && (t->pitch % align || at + width > t->pitch)))

@@ -56,7 +56,7 @@ static void info(struct npu_info *out)
 static bool ring_fits(const struct npu_arena *a)
 {
     const struct npu_ring *r = (const struct npu_ring *)a->base;
-    if (a->size < sizeof *r + (uint64_t)NPU_SLOTS * NPU_MESSAGE_BYTES)
+    if (a->size < NPU_RING_BYTES)
         return false;
     return r->magic == NPU_MAGIC && r->version == NPU_VERSION && r->slots == NPU_SLOTS &&
            r->message_bytes == NPU_MESSAGE_BYTES;
