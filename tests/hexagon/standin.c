@@ -248,7 +248,7 @@ static int start(void)
             _exit(1);
         if (fd == STANDIN_FD ? syscall(SYS_fcntl, fd, 2, 0) < 0 : dup2(fd, STANDIN_FD) < 0)
             _exit(1);
-        execv(command[0], (char *const *)(uintptr_t)command);
+        execvp(command[0], (char *const *)(uintptr_t)command);
         _exit(127);
     }
     close(fd);
