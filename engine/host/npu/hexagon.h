@@ -9,10 +9,10 @@
 #include <stdbool.h>
 #include "engine/host/host.h"
 #include "engine/host/npu/fastrpc.h"
-#include "engine/host/npu/protocol.h"
+#include "engine/host/npu/layout.h"
 
 struct hexagon_options {
-    bool enabled, unsigned_pd, flag;
+    bool enabled, unsigned_pd, flag, exact;
     const char *library, *skel;
     int domain;
     struct conf_int_list sizes, pin;
@@ -44,14 +44,15 @@ struct hexagon_session {
     uint64_t head;               // last message submitted
 
     // Completion. Where the flag word is visible, ring->done is the truth; else what RUN returned.
-    bool flag;
+    _Atomic bool flag;
     _Atomic uint64_t returned;
     _Atomic uint32_t done_epoch; // waiters sleep on it
     _Atomic int waiters;
 
     // The thread that sits in RUN.
     pthread_t thread;
-    bool running; // it was started
+    bool running;                // it was started
+    _Atomic uint32_t idle_turns; // for the next RUN; 0: it returns only when asked to
     _Atomic uint32_t work_epoch;
     _Atomic int parked;
     _Atomic bool stop;
@@ -80,6 +81,29 @@ int hexagon_arena_map(struct hexagon_session *s, uint32_t id, struct err *e);
 void hexagon_arena_drop(struct hexagon_session *s, uint32_t id, bool release);
 void *hexagon_memory(struct hexagon_session *s, int64_t size); // zeroed; NULL: none
 
+// Places in arenas of one kind.
+enum { HEXAGON_PIECES = 256 };
+struct hexagon_pool {
+    int n;
+    struct hexagon_piece {
+        uint32_t id;
+        int64_t used, live; // bytes: handed out so far, of which not given back
+    } piece[HEXAGON_PIECES];
+};
+struct hexagon_place {
+    uint32_t id;
+    int64_t offset;
+};
+static inline int64_t hexagon_pool_bytes(int64_t size) // that a place takes up
+{
+    return (size + NPU_LINE - 1) / NPU_LINE * NPU_LINE;
+}
+int hexagon_pool_take(struct hexagon_session *s, struct hexagon_pool *p, int64_t size,
+                      struct hexagon_place *out, struct err *e);
+// Nothing that names the place may be under way.
+void hexagon_pool_give(struct hexagon_session *s, struct hexagon_pool *p,
+                       const struct hexagon_place *at, int64_t size);
+
 // The next message, to be filled; its arenas must be mapped. Blocks only while the ring is full.
 int hexagon_message(struct hexagon_session *s, struct npu_message **out, struct err *e);
 // Hands it over. `label` is for errors. Returns its number.
@@ -101,7 +125,8 @@ void hexagon_weights_destroy(struct hexagon_weights *w);
 // Rows [m0, m1) of a tensor, packed; compared with their source and packed again if it changed.
 int hexagon_weights_load(struct hexagon_weights *w, const struct tensor *t, int64_t m0, int64_t m1,
                          struct err *e);
-// Where the rows are: fills part i of the message and maps its arena. Loads what is missing.
+// Fills part i of a message and maps its arena. Loads what is missing. m0 = m1: no row of the part
+// is used.
 int hexagon_weights_use(struct hexagon_weights *w, const struct tensor *t, int64_t m0, int64_t m1,
                         struct npu_message *m, int i, struct err *e);
 // A vector as F32 (norm, bias).

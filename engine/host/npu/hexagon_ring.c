@@ -47,11 +47,16 @@ uint64_t hexagon_flag(const struct hexagon_session *s)
     return load(&s->ring->done);
 }
 
+uint64_t hexagon_head(const struct hexagon_session *s)
+{
+    return s->ring ? load(&s->ring->head) : 0;
+}
+
 uint64_t hexagon_done(const struct hexagon_session *s)
 {
     if (!s->ring)
         return 0;
-    return s->flag ? hexagon_flag(s) : atomic_load(&s->returned);
+    return atomic_load(&s->flag) ? hexagon_flag(s) : atomic_load(&s->returned);
 }
 
 void hexagon_announce(_Atomic uint32_t *epoch, _Atomic int *sleepers)
@@ -88,7 +93,7 @@ static void *service_main(void *arg)
     team_pin(&s->opt.pin, 0);
     bool again = false;
     while (again || wait_for_work(s)) {
-        struct npu_run in = {.idle_turns = (uint32_t)s->opt.idle_turns};
+        struct npu_run in = {.idle_turns = atomic_load(&s->idle_turns)};
         struct npu_ran out = {0};
         union fastrpc_arg args[2] = {{.buf = {&in, sizeof in}}, {.buf = {&out, sizeof out}}};
         int rc = s->rpc.invoke(s->handle, fastrpc_scalars(METHOD_RUN, 1, 1), args);
@@ -178,15 +183,14 @@ uint64_t hexagon_submit(struct hexagon_session *s, const char *label)
     if (hexagon_done(s) == s->head)
         atomic_store(&s->progress, host_now()); // the watchdog starts anew with the first message
     s->head = seq;
-    if (!s->flag) // only a return of RUN tells that something is complete
+    if (!atomic_load(&s->flag)) // only a return of RUN tells that something is complete
         store(&s->ring->wake, seq);
     store(&s->ring->head, seq);
     hexagon_announce(&s->work_epoch, &s->parked);
     return seq;
 }
 
-// Asks RUN to return at message seq, or earlier if somebody asked for an earlier one.
-static void arm(struct hexagon_session *s, uint64_t seq)
+void hexagon_arm(struct hexagon_session *s, uint64_t seq)
 {
     _Atomic uint64_t *wake = (_Atomic uint64_t *)&s->ring->wake;
     uint64_t now = atomic_load(wake);
@@ -206,7 +210,7 @@ int hexagon_wait(struct hexagon_session *s, uint64_t seq, int turns, struct err 
     atomic_fetch_add(&s->waiters, 1);
     for (;;) {
         uint32_t epoch = atomic_load(&s->done_epoch);
-        arm(s, seq);
+        hexagon_arm(s, seq);
         if (hexagon_done(s) >= seq || hexagon_watch(s, NULL) < 0)
             break;
         futex_sleep_for(&s->done_epoch, epoch, NAP_MS);

@@ -10,6 +10,9 @@ int hexagon_ring_start(struct hexagon_session *s, struct err *e);
 void hexagon_ring_stop(struct hexagon_session *s);
 
 uint64_t hexagon_flag(const struct hexagon_session *s); // ring->done
+uint64_t hexagon_head(const struct hexagon_session *s); // ring->head
+// Asks RUN to return at message seq, or earlier if somebody asked for an earlier one.
+void hexagon_arm(struct hexagon_session *s, uint64_t seq);
 void hexagon_announce(_Atomic uint32_t *epoch, _Atomic int *sleepers);
 
 // "npu: Hexagon DSP <text> while executing <what was under way>", once; wakes everybody.

@@ -11,6 +11,7 @@
 // afterwards gets the same error, which names the operator that was under way.
 #include "engine/host/npu/hexagon.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,7 @@ void hexagon_fail(struct hexagon_session *s, const char *fmt, ...)
     pthread_mutex_lock(&s->fail_lock);
     if (!atomic_load(&s->failed)) {
         uint64_t at = hexagon_done(s) + 1;
-        const char *label = at <= s->head ? s->label[at % NPU_SLOTS] : "";
+        const char *label = at <= hexagon_head(s) ? s->label[at % NPU_SLOTS] : "";
         err_set(&s->error, ERR_DEVICE, "npu: Hexagon DSP %s%s%s", text,
                 *label ? " while executing " : "", label);
         atomic_store(&s->failed, true);
@@ -114,8 +115,8 @@ static int open_handle(struct hexagon_session *s, struct err *e)
     return 0;
 }
 
-// One sum over shared memory; *early: the flag word was seen while RUN had not returned.
-static int probe_once(struct hexagon_session *s, uint32_t id, float seed, bool *early,
+// One sum over shared memory. *moved: the flag word was seen to move while RUN had not returned.
+static int probe_once(struct hexagon_session *s, uint32_t id, float seed, bool *moved,
                       struct err *e)
 {
     enum { N = 1024 };
@@ -133,15 +134,13 @@ static int probe_once(struct hexagon_session *s, uint32_t id, float seed, bool *
     m->n1 = 1;
     m->in = (struct npu_tensor){id, 0, N * 4, 1};
     m->out = (struct npu_tensor){id, N * 4, N * 4, 1};
-    uint64_t before = atomic_load(&s->returned), seq = hexagon_submit(s, "start-up probe");
-    int64_t end = host_now() + s->opt.timeout;
-    bool moved = false;
-    while (!moved && !atomic_load(&s->failed) && host_now() < end &&
-           atomic_load(&s->returned) < seq) {
-        moved = hexagon_flag(s) >= seq;
-        cpu_relax();
-    }
-    *early = moved && atomic_load(&s->returned) == before;
+    uint64_t seq = hexagon_submit(s, "start-up probe");
+    int64_t end = host_now() + PS_PER_S;
+    while (hexagon_flag(s) < seq && !atomic_load(&s->failed) && host_now() < end)
+        sched_yield();
+    *moved = hexagon_flag(s) >= seq;
+    if (!*moved)
+        hexagon_arm(s, seq);
     rc = hexagon_wait(s, seq, 0, e);
     if (rc < 0)
         return rc;
@@ -154,22 +153,27 @@ static int probe_once(struct hexagon_session *s, uint32_t id, float seed, bool *
     return 0;
 }
 
+// While it lasts, RUN returns only when asked to: what is seen is seen before that.
 static int probe(struct hexagon_session *s, struct err *e)
 {
     uint32_t id;
     int rc = hexagon_arena_new(s, 8192, true, &id, e);
     bool all = s->opt.flag;
+    atomic_store(&s->flag, true);
     for (int i = 0; rc == 0 && i < 4; i++) {
-        bool early = false;
-        rc = probe_once(s, id, (float)(3 * i + 1), &early, e);
-        all = all && early;
+        bool moved = false;
+        rc = probe_once(s, id, (float)(3 * i + 1), &moved, e);
+        all = all && moved;
     }
-    if (rc == 0)
-        hexagon_arena_drop(s, id, true);
-    s->flag = all;
-    if (rc == 0 && s->opt.flag && !all)
+    if (rc < 0)
+        return rc;
+    atomic_store(&s->idle_turns, (uint32_t)s->opt.idle_turns);
+    atomic_store(&s->flag, all);
+    hexagon_arm(s, s->head);
+    hexagon_arena_drop(s, id, true);
+    if (s->opt.flag && !all)
         log_info("npu: the host does not see the DSP's flag word before the call returns");
-    return rc;
+    return 0;
 }
 
 int hexagon_open(const struct hexagon_options *o, struct hexagon_session *s, struct err *e)

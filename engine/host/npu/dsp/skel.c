@@ -100,14 +100,17 @@ static enum npu_reason refuse(struct npu_ring *ring, enum npu_status status)
 // Executes the message after `done`.
 static enum npu_status step(struct npu_ring *ring)
 {
-    const struct npu_message *slot = (const struct npu_message *)(ring + 1);
+    struct npu_message *slot =
+        (struct npu_message *)(ring + 1) + (npu_engine.done + 1) % NPU_SLOTS;
     struct npu_message m;
-    memcpy(&m, slot + (npu_engine.done + 1) % NPU_SLOTS, sizeof m);
+    memcpy(&m, slot, sizeof m);
+    slot->began = HAP_perf_get_qtimer_count();
     uint32_t before = packets();
     enum npu_status status = npu_execute(&m);
     npu_engine.packets += packets() - before;
     if (status != NPU_OK)
         return status;
+    slot->ended = HAP_perf_get_qtimer_count();
     ring->packets = npu_engine.packets;
     npu_store_release(&ring->done, ++npu_engine.done);
     return NPU_OK;

@@ -36,5 +36,6 @@ partita_npu_skel_handle_invoke(uint64_t handle, uint32_t scalars, union npu_remo
 
 int HAP_mmap_get(int fd, void **address, uint64_t *physical); // 0: mapped
 int HAP_mmap_put(int fd);
+uint64_t HAP_perf_get_qtimer_count(void); // NPU_CLOCK_HZ ticks per second
 
 #endif
