@@ -3,17 +3,10 @@
 // how fast this machine emulates and nothing about a phone. Needs `make hexagon`.
 //
 //   bench_hexagon [PART-OF-NAME]
-#include <stdio.h>
-#include <unistd.h>
-#include "tests/engine/host/npu/dsp_case.h"
 #include "tests/engine/host/npu/dsp_emulator.h"
+#include "tests/engine/host/npu/dsp_kernel.h"
 
-static const struct kernel {
-    const char *name;
-    enum npu_op op;
-    const struct encoding *enc;
-    int m, k, n;
-} kernels[] = {
+static const struct dsp_kernel kernels[] = {
     {"W8A8 GEMV 2048x2048", NPU_MATMUL, &encoding_q8_0, 2048, 2048, 1},
     {"W4A8 GEMV 2048x2048", NPU_MATMUL, &encoding_q4_0, 2048, 2048, 1},
     {"W4A8 GEMV 2048x2048 Q4_K", NPU_MATMUL, &encoding_q4_k, 2048, 2048, 1},
@@ -29,62 +22,12 @@ static const struct kernel {
     {"ATTENTION 32 heads of 64, 256 rows", NPU_ATTENTION, NULL, 2048, 0, 1},
 };
 
-static float noise(void)
-{
-    static uint32_t seed = 1;
-    seed = seed * 1664525u + 1013904223u;
-    return (float)(seed >> 8) * 0x1p-24f * 2 - 1;
-}
-
-static struct npu_tensor filled(struct dsp_case *c, int rows, int width)
-{
-    struct npu_tensor t = dsp_tensor(c, (uint64_t)rows, (uint64_t)width * 4);
-    for (int i = 0; i < rows * width; i++)
-        dsp_row(c, &t, 0)[i] = noise();
-    return t;
-}
-
-static void weights(struct dsp_case *c, struct npu_message *m, const struct kernel *k)
-{
-    const struct npu_packing p = npu_packing(k->enc, k->m, k->k, false);
-    const int64_t pitch = encoding_size(k->enc, k->k);
-    char *data = malloc((size_t)(k->m * pitch));
-    float *row = malloc((size_t)k->k * sizeof *row);
-    for (int r = 0; r < k->m; r++) {
-        for (int i = 0; i < k->k; i++)
-            row[i] = noise();
-        k->enc->encode(row, data + r * pitch, k->k);
-    }
-    dsp_weights(c, m, 0, &p, data, pitch);
-    free(row);
-    free(data);
-}
-
-static int run(const struct kernel *k)
+static int run(const struct dsp_kernel *k)
 {
     struct dsp_case c;
     struct dsp_result r;
-    struct npu_message m = dsp_message(k->op);
-    dsp_open(&c, (uint64_t)32 << 20);
-    m.m = m.m1 = k->m, m.k = k->k, m.n1 = m.n_pad = k->n;
-    m.n_head = 32, m.n_head_kv = 4, m.d_head = 64, m.scale = 0.125f;
-    m.order = 1;
-    m.n_parts = 1;
-    m.in = filled(&c, k->n, k->op == NPU_MATMUL ? k->k : 2 * k->m);
-    m.out = filled(&c, k->n, k->m);
-    if (k->op == NPU_ATTENTION) {
-        m.n_past = 255;
-        m.kcache = filled(&c, 256, 256);
-        m.vcache = filled(&c, 256, 256);
-    } else if (k->enc) {
-        weights(&c, &m, k);
-        dsp_graph(&c, &m, false);
-    } else {
-        m.w[0] = filled(&c, 1, k->m);
-    }
-    // PREPARE's packets are not counted: it runs in a case of its own.
-    c.size = c.used;
-    if (k->enc && dsp_emulate(&c, &r) < 0)
+    const struct npu_message m = dsp_kernel(&c, k);
+    if (k->enc && dsp_emulate(&c, &r) < 0) // PREPARE, in a case of its own
         return -1;
     dsp_ring(&c)->head = dsp_ring(&c)->done = dsp_ring(&c)->packets = 0;
     // The first one also pays for the emulator's translation: time is the others'.

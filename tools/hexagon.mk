@@ -59,7 +59,7 @@ $(HEX_RUNNER): $(H)/emulated/tests/engine/host/npu/dsp_runner.o $(H)/libpartita_
 	@sh tools/hexagon_check.sh $@
 $(B)/tests/engine/host/npu/test_dsp $(B)/tests/engine/host/npu/test_dsp_hostile: $(DSPOBJS)
 ifeq ($(HEX_MISSING),)
-$(B)/tests/engine/host/npu/test_dsp $(B)/bench/bench_hexagon: | $(HEX_RUNNER)
+$(B)/tests/engine/host/npu/test_dsp $(B)/tests/engine/host/npu/test_dsp_packets $(B)/bench/bench_hexagon: | $(HEX_RUNNER)
 endif
 
 -include $(foreach d,emulated $(HEX_ARCHS),$(DSPSRC:%.c=$(H)/$d/%.d))
