@@ -68,6 +68,37 @@ HV_INLINE hv hv_look(hv v, hv table)
 {
     return Q6_Vb_vlut32_VbVbR_nomatch(v, table, 0);
 }
+HV_INLINE hv hv_sub(hv a, hv b)
+{
+    return Q6_Vw_vsub_VwVw(a, b);
+}
+HV_INLINE hv hv_or(hv a, hv b)
+{
+    return Q6_V_vor_VV(a, b);
+}
+HV_INLINE hv hv_xor(hv a, hv b)
+{
+    return Q6_V_vxor_VV(a, b);
+}
+HV_INLINE hv hv_min(hv a, hv b) // of signed words
+{
+    return Q6_Vw_vmin_VwVw(a, b);
+}
+HV_INLINE hv hv_zeros(hv v) // leading bits of each word that are 0
+{
+    return Q6_Vuw_vcl0_Vuw(v);
+}
+// Words shifted left by n in -32..31, to the right where it is negative; they are not negative.
+HV_INLINE hv hv_shift(hv v, hv n)
+{
+    return Q6_Vw_vasl_VwVw(v, n);
+}
+// v where a > 0 and b > 0, else 0.
+HV_INLINE hv hv_keep(hv v, hv a, hv b)
+{
+    const hv zero = Q6_V_vsplat_R(0);
+    return Q6_V_vmux_QVV(Q6_Q_vcmp_gtand_QVwVw(Q6_Q_vcmp_gt_VwVw(a, zero), b, zero), v, zero);
+}
 // Asks for memory that will be read soon.
 HV_INLINE void hv_prefetch(const void *p, uint32_t bytes)
 {
@@ -156,6 +187,52 @@ HV_INLINE hv hv_look(hv v, hv table)
     for (int i = 0; i < 128; i++)
         index[i] = entry[2 * (index[i] & 31)];
     memcpy(&v, index, sizeof v);
+    return v;
+}
+HV_INLINE hv hv_sub(hv a, hv b)
+{
+    for (int i = 0; i < 32; i++)
+        a.w[i] = (int32_t)((uint32_t)a.w[i] - (uint32_t)b.w[i]);
+    return a;
+}
+HV_INLINE hv hv_or(hv a, hv b)
+{
+    for (int i = 0; i < 32; i++)
+        a.w[i] |= b.w[i];
+    return a;
+}
+HV_INLINE hv hv_xor(hv a, hv b)
+{
+    for (int i = 0; i < 32; i++)
+        a.w[i] ^= b.w[i];
+    return a;
+}
+HV_INLINE hv hv_min(hv a, hv b)
+{
+    for (int i = 0; i < 32; i++)
+        a.w[i] = a.w[i] < b.w[i] ? a.w[i] : b.w[i];
+    return a;
+}
+HV_INLINE hv hv_zeros(hv v)
+{
+    for (int i = 0; i < 32; i++)
+        v.w[i] = v.w[i] ? __builtin_clz((uint32_t)v.w[i]) : 32;
+    return v;
+}
+HV_INLINE hv hv_shift(hv v, hv n)
+{
+    for (int i = 0; i < 32; i++) {
+        const int left = (int)(((uint32_t)n.w[i] & 63) ^ 32) - 32; // of six bits, with a sign
+        v.w[i] = left >= 0    ? (int32_t)((uint32_t)v.w[i] << left)
+                 : left > -32 ? v.w[i] >> -left
+                              : v.w[i] >> 31;
+    }
+    return v;
+}
+HV_INLINE hv hv_keep(hv v, hv a, hv b)
+{
+    for (int i = 0; i < 32; i++)
+        v.w[i] = a.w[i] > 0 && b.w[i] > 0 ? v.w[i] : 0;
     return v;
 }
 HV_INLINE void hv_prefetch(const void *p, uint32_t bytes)

@@ -9,8 +9,8 @@
 // with both scales Q15 relative to powers of two W (of the row) and A (of the token) that are above
 // the largest, and both multiplications rounded to the nearest in 32 bits. Eight terms fit into 32
 // bits (8 * 520192 * 2^9 < 2^31); every eight tiles they are split into an upper and a lower
-// halfword, which are summed exactly. The result is total * 2^-9 * W * A, made a float by the
-// scalar unit.
+// halfword, which are summed exactly. The result is total * 2^-9 * W * A, put together as a float's
+// bits.
 //
 // Error of one term, in units of W * A: |sum| * (2^-16 + 2^-16) for the rounded scales and 2^-10 +
 // 2^-10 for the two products. The activations' own rounding costs up to half of the sum of |weight
@@ -275,10 +275,33 @@ void npu_products(const struct npu_product *p)
         integers(p);
 }
 
-// Of the two vectors of split_add.
-HV_INLINE float total(const int32_t *sums)
+// The two vectors of split_add, times scale (per row) and unit, as floats: all of these are powers
+// of two, or 0. The sum's magnitude is cut to its 31 highest bits, which are rounded to 24, halves
+// up; what exceeds floats saturates, what is below the normal ones is 0.
+HV_INLINE hv floats_of(const hv *sums, const float *scale, uint32_t unit)
 {
-    return (float)((int64_t)sums[0] * 65536 + sums[NPU_TILE]);
+    const hv low16 = hv_splat(0xffff);
+    hv high = hv_load(sums), low = hv_load(sums + 1);
+    high = hv_add(high, hv_right(low, 16));
+    low = hv_and(low, low16);
+    const hv sign = hv_right(high, 31);
+    high = hv_xor(high, sign);
+    low = hv_sub(hv_and(hv_xor(low, sign), low16), sign);
+    high = hv_add(high, hv_right(low, 16));
+    low = hv_and(low, low16);
+    // The highest one goes to bit 30: by the upper word's, then by the lower one's if that was 0.
+    hv left = hv_sub(hv_zeros(high), hv_splat(1));
+    hv top = hv_or(hv_shift(high, left), hv_shift(low, hv_sub(left, hv_splat(16))));
+    const hv more = hv_sub(hv_zeros(top), hv_splat(1));
+    top = hv_shift(top, more);
+    left = hv_add(left, more);
+    const hv fraction = hv_right(hv_add(top, hv_splat(64)), 7);
+    const hv scales = hv_and(hv_right(hv_load(scale), 23), hv_splat(255));
+    // 2^30 * 2^16 of the shifts before; the fraction brings one of the exponent itself.
+    const int32_t bias = 30 + 16 + (int32_t)(unit >> 23) - 127 - 1;
+    const hv exponent = hv_min(hv_sub(hv_add(scales, hv_splat(bias)), left), hv_splat(253));
+    const hv bits = hv_add(hv_left(exponent, 23), fraction);
+    return hv_or(hv_keep(bits, exponent, hv_min(top, scales)), hv_left(sign, 31));
 }
 
 void npu_results(const struct npu_product *p, int32_t token, int a, int b, float *out)
@@ -290,15 +313,23 @@ void npu_results(const struct npu_product *p, int32_t token, int a, int b, float
     }
     // All 32 at once, into memory that nothing else points to.
     const struct npu_head *head = (const struct npu_head *)(const void *)p->tiles;
-    const int32_t *sums =
-        (const int32_t *)(const void *)(p->graph + p->at.sums) + (int64_t)token * 4 * NPU_TILE;
-    const float unit = ((const float *)(const void *)(p->graph + p->at.units))[token];
-    float v[NPU_TILE];
-    for (int r = 0; r < NPU_TILE; r++)
-        v[r] = total(sums + r) * (head->scale[r] * unit);
-    if (p->minima)
+    const hv *sums = (const hv *)(const void *)(p->graph + p->at.sums) + (int64_t)token * 4;
+    const uint32_t unit =
+        number_bits(((const float *)(const void *)(p->graph + p->at.units))[token]) & 0x7f800000u;
+    union {
+        hv v;
+        float f[NPU_TILE];
+    } scaled, least;
+    if (unit == 0) {
+        memset(out, 0, (size_t)(b - a) * 4);
+        return;
+    }
+    scaled.v = floats_of(sums, head->scale, unit);
+    if (p->minima) {
+        least.v = floats_of(sums + 2, head->minimum, unit);
         for (int r = 0; r < NPU_TILE; r++)
-            v[r] += total(sums + 2 * NPU_TILE + r) * (head->minimum[r] * unit);
+            scaled.f[r] += least.f[r];
+    }
     for (int r = a; r < b; r++)
-        out[r - a] = v[r];
+        out[r - a] = scaled.f[r];
 }

@@ -100,8 +100,7 @@ static enum npu_reason refuse(struct npu_ring *ring, enum npu_status status)
 // Executes the message after `done`.
 static enum npu_status step(struct npu_ring *ring)
 {
-    struct npu_message *slot =
-        (struct npu_message *)(ring + 1) + (npu_engine.done + 1) % NPU_SLOTS;
+    struct npu_message *slot = (struct npu_message *)(ring + 1) + (npu_engine.done + 1) % NPU_SLOTS;
     struct npu_message m;
     memcpy(&m, slot, sizeof m);
     slot->began = HAP_perf_get_qtimer_count();

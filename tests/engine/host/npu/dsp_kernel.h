@@ -12,11 +12,12 @@ struct dsp_kernel {
     int m, k, n;
 };
 
+static uint32_t dsp_seed; // the same numbers for a kernel each time
+
 static inline float dsp_noise(void)
 {
-    static uint32_t seed = 1;
-    seed = seed * 1664525u + 1013904223u;
-    return (float)(seed >> 8) * 0x1p-24f * 2 - 1;
+    dsp_seed = dsp_seed * 1664525u + 1013904223u;
+    return (float)(dsp_seed >> 8) * 0x1p-24f * 2 - 1;
 }
 
 static inline struct npu_tensor dsp_filled(struct dsp_case *c, int rows, int width)
@@ -48,6 +49,7 @@ static inline void dsp_kernel_weights(struct dsp_case *c, struct npu_message *m,
 static inline struct npu_message dsp_kernel(struct dsp_case *c, const struct dsp_kernel *k)
 {
     struct npu_message m = dsp_message(k->op);
+    dsp_seed = 1;
     dsp_open(c, (uint64_t)32 << 20);
     m.m = m.m1 = k->m, m.k = k->k, m.n1 = m.n_pad = k->n;
     m.n_head = 32, m.n_head_kv = 4, m.d_head = 64, m.scale = 0.125f;
