@@ -128,6 +128,9 @@ $(B)/tests/%: $(B)/tests/%.o $(B)/tests/harness.o $(LIB)
 $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	@$(CC) $(SAN) $^ -o $@ $(LDLIBS)
 
+include tools/hexagon.mk
+include tests/hexagon/standin.mk
+
 .PHONY: FORCE
 FORCE:
 
