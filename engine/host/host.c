@@ -111,6 +111,26 @@ static uint64_t machine_flag(struct machine *m, int device)
     return d->flag ? atomic_load_explicit(d->flag, memory_order_acquire) : 0;
 }
 
+// The device that shared buffers' memory must come from, or NULL.
+static struct host_device *memory_owner(struct machine *m)
+{
+    for (int i = 0; i < m->n_devices; i++) {
+        struct host_device *d = (struct host_device *)m->device[i];
+        if (d->memory)
+            return d;
+    }
+    return NULL;
+}
+
+static void memory_free(struct machine *m, void *host)
+{
+    struct host_device *d = memory_owner(m);
+    if (d)
+        d->memory_free(d, host);
+    else
+        free(host);
+}
+
 static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct buffer *out,
                          struct err *e)
 {
@@ -122,7 +142,8 @@ static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct 
                        (long long)rows, (long long)pitch);
     int64_t whole = (size + PAGE - 1) / PAGE * PAGE; // no device shares a page with anything else
     struct buffer b = {.size = size, .pitch = pitch, .id = ((struct host *)m)->buffers++};
-    b.host = aligned_alloc(PAGE, (size_t)whole);
+    struct host_device *owner = memory_owner(m);
+    b.host = owner ? owner->memory(owner, (size_t)whole) : aligned_alloc(PAGE, (size_t)whole);
     if (!b.host)
         return err_set(e, ERR_MEMORY, "no memory for a buffer of %lld bytes", (long long)size);
     memset(b.host, 0, (size_t)whole);
@@ -131,7 +152,7 @@ static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct 
         if (rc < 0) {
             while (i-- > 0)
                 m->device[i]->ops->free(m->device[i], &b);
-            free(b.host);
+            memory_free(m, b.host);
             return rc;
         }
     }
@@ -145,7 +166,7 @@ static void machine_free(struct machine *m, struct buffer *b)
         return;
     for (int i = 0; i < m->n_devices; i++)
         m->device[i]->ops->free(m->device[i], b);
-    free(b->host);
+    memory_free(m, b->host);
     *b = (struct buffer){0};
 }
 

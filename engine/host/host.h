@@ -12,6 +12,10 @@
 struct host_device {
     struct device base;     // first
     _Atomic uint64_t *flag; // NULL: the device cannot set one (caps.flag is false)
+    // Memory for shared buffers, in whole pages, on a device that can share only what it made itself;
+    // NULL functions: any memory will do. NULL: there is none left.
+    void *(*memory)(struct host_device *d, size_t size);
+    void (*memory_free)(struct host_device *d, void *host);
 };
 
 // c may be NULL (all defaults). Groups: cpu, gpu, npu, each with `enabled`.
