@@ -33,6 +33,7 @@ struct buffer {
     int64_t size;  // bytes
     int64_t pitch; // bytes per row
     uint32_t id;
+    int fd; // of the memory behind host, for drivers that take memory by descriptor; 0: none
     void *priv[MACHINE_MAX_DEVICES]; // each device's own handle
 };
 

@@ -127,7 +127,7 @@ static uint64_t machine_flag(struct machine *m, int device)
 // do.
 static struct host_device *memory_source(const struct machine *m)
 {
-    for (int i = 0; i < m->n_devices; i++) {
+    for (int i = m->n_devices; i-- > 0;) {
         struct host_device *d = (struct host_device *)m->device[i];
         if (d->take)
             return d;
@@ -155,7 +155,7 @@ static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct 
     int64_t whole = (size + PAGE - 1) / PAGE * PAGE; // no device shares a page with anything else
     struct buffer b = {.size = size, .pitch = pitch, .id = ((struct host *)m)->buffers++};
     struct host_device *source = memory_source(m);
-    b.host = source ? source->take(source, whole) : aligned_alloc(PAGE, (size_t)whole);
+    b.host = source ? source->take(source, whole, &b.fd) : aligned_alloc(PAGE, (size_t)whole);
     if (!b.host)
         return err_set(e, ERR_MEMORY, "no memory for a buffer of %lld bytes", (long long)size);
     memset(b.host, 0, (size_t)whole);

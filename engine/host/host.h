@@ -13,8 +13,9 @@ struct host_device {
     struct device base;     // first
     _Atomic uint64_t *flag; // NULL: the device cannot set one (caps.flag is false)
     // Memory for the machine's buffers, zeroed, in whole pages, where only this device can provide
-    // what it is able to work on; NULL: it takes any memory.
-    void *(*take)(struct host_device *d, int64_t size);
+    // what it is able to work on; NULL: it takes any memory. *fd: as in struct buffer, set where it
+    // has one. Where two devices provide memory, it comes from the one that was opened last.
+    void *(*take)(struct host_device *d, int64_t size, int *fd);
     void (*give)(struct host_device *d, void *p);
 };
 

@@ -145,9 +145,13 @@ static int next_message(struct hexagon *u, struct npu_message **out, struct err 
 
 // ---- buffers ----
 
-static void *hexagon_take(struct host_device *d, int64_t size)
+static void *hexagon_take(struct host_device *d, int64_t size, int *fd)
 {
-    return hexagon_memory(&((struct hexagon *)d)->session, size);
+    struct hexagon_session *s = &((struct hexagon *)d)->session;
+    void *p = hexagon_memory(s, size);
+    int its = p ? s->rpc.rpcmem_to_fd(p) : -1;
+    *fd = its > 0 ? its : 0;
+    return p;
 }
 
 static void hexagon_give(struct host_device *d, void *p)
