@@ -8,7 +8,8 @@
 #include "explore/characterise_internal.h"
 
 enum { BLOCK = 32 }; // K is in whole blocks of Q4_0
-enum { FLAT = 4 };   // how much flatter than square shapes get
+enum { KERNEL_WIDTH = 256 };
+enum { FLAT = 4 }; // how much flatter than square shapes get
 
 struct grid {
     const struct machine *m;
@@ -142,6 +143,24 @@ static void preparations(struct grid *g, const struct device_caps *c)
                 matmul(g, SECTION_PREPARE, c, NULL, false, m, k, c->size[s], "ms");
 }
 
+// As wide as the largest matrices and a quarter of it; for few and many tokens, and attention over
+// short and long contexts.
+static void kernels(struct grid *g, const struct device_caps *c)
+{
+    int widest = least(4096, g->o.max_m) / KERNEL_WIDTH * KERNEL_WIDTH;
+    static const enum op_kind of[] = {OP_ATTENTION, OP_SWIGLU, OP_ADD};
+    for (int i = 0; characterise_kernels[i]; i++)
+        for (int n = 1; device_can(c, of[i]) && n <= g->o.max_n; n *= g->o.quick ? 64 : 8)
+            for (int m = widest; m >= KERNEL_WIDTH && m >= widest / 4; m /= 4)
+                for (int kv = 64; kv <= 1024; kv *= 4) {
+                    bool attention = of[i] == OP_ATTENTION;
+                    if (attention ? kv < n : kv > 64)
+                        continue;
+                    struct point *p = add(g, SECTION_KERNEL, m, attention ? kv : 0, n, "us");
+                    snprintf(p->what, sizeof p->what, "%s:%s", c->name, characterise_kernels[i]);
+                }
+}
+
 // Every set of devices, and in each of more than one what each of them gets.
 static void bandwidths(struct grid *g)
 {
@@ -247,10 +266,10 @@ int characterise_points(const struct machine *m, const struct characterise_optio
     if (g.o.max_m < BLOCK || g.o.max_k < BLOCK || g.o.max_n < 1)
         return err_set(e, ERR_USAGE, "the largest shape has at least %d rows, %d columns, 1 token",
                        BLOCK, BLOCK);
-    for (int s = SECTION_OPERATOR; s <= SECTION_PREPARE; s++)
+    for (int s = SECTION_OPERATOR; s <= SECTION_KERNEL; s++)
         for (int d = 0; d < m->n_devices; d++) {
             static void (*const grids[])(struct grid *, const struct device_caps *) = {
-                operators, stages, orders, shapes, preparations};
+                operators, stages, orders, shapes, preparations, kernels};
             grids[s](&g, &m->device[d]->caps);
         }
     bandwidths(&g);
