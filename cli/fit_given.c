@@ -245,7 +245,8 @@ static int open_rows(struct fit_observations *x, const struct fit_given_options 
     struct fit_given *g = NULL;
     char path[512];
     int n = 0;
-    if (fit_rows_read(o->given, o->only_given, &x->arena, &g, &n, &x->passed_over, e) < 0 ||
+    if (fit_world_open(&x->world, o->soc ? o->soc : "sd8gen3", o->engine, e) < 0 ||
+        fit_rows_read(o->given, o->only_given, &x->arena, &g, &n, &x->passed_over, e) < 0 ||
         find_experiments(o, path, sizeof path, e) < 0 ||
         experiments_open(path, &x->experiments, e) < 0 || name_soc(x, g, n, e) < 0)
         return e->code;
@@ -260,6 +261,52 @@ static int open_rows(struct fit_observations *x, const struct fit_given_options 
 }
 
 // --- points of a profile
+
+enum { NEAREST_POINTS = 100 };
+
+// How far a SoC as it stands is from the profile: the mean of |ln(prediction / observation)| over
+// some of the points. INFINITY: it has not all of the devices, so the points cannot be measured.
+static int distance(struct fit_observations *x, const char *soc, double *out, struct err *e)
+{
+    struct machine *m = NULL;
+    double sum = 0;
+    int n = 0, stride = x->m / NEAREST_POINTS + 1;
+    *out = INFINITY;
+    if (fit_world_open(&x->world, soc, NULL, e) < 0)
+        return e->code;
+    int rc = x->world.w.open(&x->world.w, x->world.soc, NULL, NULL, 0, &m, e);
+    for (int j = 0; j < x->m && rc == 0; j += stride) {
+        struct point p = x->point[x->experiment[j]];
+        rc = characterise_measure(m, &p, e);
+        sum += fabs(log(fmax(p.value, 1e-6) / x->row[j].observed));
+        n++;
+    }
+    if (m)
+        m->ops->close(m);
+    fit_world_close(&x->world);
+    if (rc == 0)
+        *out = sum / n;
+    return rc;
+}
+
+// The SoC that is calibrated: the one that was named, or of all the nearest.
+static int open_base(struct fit_observations *x, const char *soc, struct err *e)
+{
+    static char names[128][64];
+    int n = soc ? 0 : cli_list_configs("soc", names, 128);
+    x->apart = INFINITY;
+    for (int i = 0; i < n; i++) {
+        double apart;
+        if (distance(x, names[i], &apart, e) == 0 && apart < x->apart) {
+            x->apart = apart;
+            memcpy(x->nearest, names[i], sizeof x->nearest);
+        }
+    }
+    if (!soc && !*x->nearest) // e says why the last one is not
+        return e->code;
+    *e = (struct err){0};
+    return fit_world_open(&x->world, soc ? soc : x->nearest, NULL, e);
+}
 
 static int open_profile(struct fit_observations *x, const struct fit_given_options *o,
                         struct err *e)
@@ -289,7 +336,7 @@ static int open_profile(struct fit_observations *x, const struct fit_given_optio
     if (x->m == 0 || x->m > FIT_MAX_ROWS)
         return err_at(e, ERR_FORMAT, o->given, 0, NULL, "%d points to fit to; expected 1 to %d",
                       x->m, (int)FIT_MAX_ROWS);
-    return 0;
+    return open_base(x, o->soc, e);
 }
 
 // --- all
@@ -302,8 +349,6 @@ int fit_observations_open(const struct fit_given_options *o, struct fit_observat
     *x = (struct fit_observations){.path = o->given};
     arena_init(&x->arena);
     int rc = fit_input_kind(o->given, &kind, e);
-    if (rc == 0)
-        rc = fit_world_open(&x->world, o->soc, o->engine, e);
     if (rc == 0)
         rc = kind == FIT_INPUT_ROWS ? open_rows(x, o, e) : open_profile(x, o, e);
     if (rc < 0)

@@ -99,7 +99,7 @@ static void operators(struct grid *g, const struct device_caps *c)
     }
 }
 
-// A quick grid has the two sides of each step only.
+// A quick grid has the two sides of each step only; one of a real machine some in between.
 static void stages(struct grid *g, const struct device_caps *c)
 {
     int m = least(g->o.max_m, 4096), k = least(g->o.max_k, 4096) / BLOCK * BLOCK;
@@ -109,6 +109,8 @@ static void stages(struct grid *g, const struct device_caps *c)
         if (n > 100 && n < around - near)
             continue;
         if (g->o.quick && (n > 100 || (within > 1 && within < BLOCK - 1 && within != BLOCK / 2)))
+            continue;
+        if (g->m->values && n > 2 && within > 1 && within < BLOCK - 1 && within % 8)
             continue;
         matmul(g, SECTION_STAGE, c, "streamed", false, m, k, n, "us");
     }
@@ -150,9 +152,9 @@ static void kernels(struct grid *g, const struct device_caps *c)
     int widest = least(4096, g->o.max_m) / KERNEL_WIDTH * KERNEL_WIDTH;
     static const enum op_kind of[] = {OP_ATTENTION, OP_SWIGLU, OP_ADD};
     for (int i = 0; characterise_kernels[i]; i++)
-        for (int n = 1; device_can(c, of[i]) && n <= g->o.max_n; n *= g->o.quick ? 64 : 8)
+        for (int n = 1; device_can(c, of[i]) && n <= g->o.max_n; n *= 64)
             for (int m = widest; m >= KERNEL_WIDTH && m >= widest / 4; m /= 4)
-                for (int kv = 64; kv <= 1024; kv *= 4) {
+                for (int kv = 64; kv <= 1024; kv *= 16) {
                     bool attention = of[i] == OP_ATTENTION;
                     if (attention ? kv < n : kv > 64)
                         continue;
