@@ -14,6 +14,7 @@ enum section {
     SECTION_KERNEL,
     SECTION_BANDWIDTH,
     SECTION_LATENCY,
+    SECTION_JOIN,
     CHARACTERISE_SECTIONS,
 };
 extern const char *const characterise_section[CHARACTERISE_SECTIONS];
