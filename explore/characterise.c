@@ -484,7 +484,7 @@ static int pair_time(struct machine *m, const int *device, const char *scheme, d
         leg[i] = (struct profile_leg){.device = device[i], .task = t[i]};
         rc = tasks(&r, device[i], 1, ORDER_WEIGHT_STREAMED, t[i], e);
         if (rc >= 0)
-            rc = streamed(m, device[i], t[i], 1, &leg[i].alone, e);
+            rc = characterise_streamed(m, device[i], t[i], 1, &leg[i].alone, e);
     }
     if (rc >= 0)
         rc = profile_pair(m, &leg[0], &leg[1], sync, options, m->repeatable ? 1 : PAIR_ROUNDS, took,
