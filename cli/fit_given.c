@@ -264,28 +264,60 @@ static int open_rows(struct fit_observations *x, const struct fit_given_options 
 
 enum { NEAREST_POINTS = 100 };
 
+// A machine that has not what a point is about (a device, a scheme) cannot be asked for it;
+// anything else that is wrong with a point is an error.
+static bool has_not(const struct err *e)
+{
+    return e->code == ERR_UNSUPPORTED || e->code == ERR_DEVICE;
+}
+
 // How far a SoC as it stands is from the profile: the mean of |ln(prediction / observation)| over
-// some of the points. INFINITY: it has not all of the devices, so the points cannot be measured.
+// some of the points. What it has not is as bad as a factor of ten.
 static int distance(struct fit_observations *x, const char *soc, double *out, struct err *e)
 {
     struct machine *m = NULL;
     double sum = 0;
     int n = 0, stride = x->m / NEAREST_POINTS + 1;
-    *out = INFINITY;
     if (fit_world_open(&x->world, soc, NULL, e) < 0)
         return e->code;
     int rc = x->world.w.open(&x->world.w, x->world.soc, NULL, NULL, 0, &m, e);
-    for (int j = 0; j < x->m && rc == 0; j += stride) {
+    for (int j = 0; j < x->m && rc == 0; j += stride, n++) {
         struct point p = x->point[x->experiment[j]];
         rc = characterise_measure(m, &p, e);
-        sum += fabs(log(fmax(p.value, 1e-6) / x->row[j].observed));
-        n++;
+        sum += rc < 0 || p.value <= 0 ? log(10) : fabs(log(p.value / x->row[j].observed));
+        rc = rc < 0 && has_not(e) ? 0 : rc;
     }
     if (m)
         m->ops->close(m);
     fit_world_close(&x->world);
-    if (rc == 0)
-        *out = sum / n;
+    *out = sum / n;
+    return rc;
+}
+
+// Leaves out the points that the base cannot be asked for.
+static int drop_unknown(struct fit_observations *x, struct err *e)
+{
+    struct machine *m = NULL;
+    int rc = x->world.w.open(&x->world.w, x->world.soc, NULL, NULL, 0, &m, e), n = 0;
+    for (int j = 0; j < x->m && rc == 0; j++) {
+        struct point p = x->point[x->experiment[j]];
+        rc = characterise_measure(m, &p, e);
+        bool lacks = rc < 0 && has_not(e);
+        if (lacks || (rc == 0 && p.value <= 0)) { // a factor of 0 has no logarithm
+            leave_out(x, x->row[j].name,
+                      lacks ? "is of something that this SoC has not" : "is 0 on this SoC");
+            rc = 0;
+            continue;
+        }
+        x->row[n] = x->row[j];
+        x->unit[n] = x->unit[j];
+        x->experiment[n++] = x->experiment[j];
+    }
+    if (m)
+        m->ops->close(m);
+    x->m = rc == 0 ? n : x->m;
+    if (rc == 0 && n == 0)
+        rc = err_at(e, ERR_USAGE, x->path, 0, NULL, "this SoC has nothing that it is about");
     return rc;
 }
 
@@ -296,16 +328,19 @@ static int open_base(struct fit_observations *x, const char *soc, struct err *e)
     int n = soc ? 0 : cli_list_configs("soc", names, 128);
     x->apart = INFINITY;
     for (int i = 0; i < n; i++) {
-        double apart;
-        if (distance(x, names[i], &apart, e) == 0 && apart < x->apart) {
+        double apart = INFINITY;
+        if (distance(x, names[i], &apart, e) < 0)
+            return e->code;
+        if (apart < x->apart) {
             x->apart = apart;
             memcpy(x->nearest, names[i], sizeof x->nearest);
         }
     }
-    if (!soc && !*x->nearest) // e says why the last one is not
+    if (!soc && !*x->nearest)
+        return err_set(e, ERR_USAGE, "no SoC to calibrate; name one with --soc");
+    if (fit_world_open(&x->world, soc ? soc : x->nearest, NULL, e) < 0)
         return e->code;
-    *e = (struct err){0};
-    return fit_world_open(&x->world, soc ? soc : x->nearest, NULL, e);
+    return drop_unknown(x, e);
 }
 
 static int open_profile(struct fit_observations *x, const struct fit_given_options *o,
