@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/conf_edit.h"
 #include "base/num.h"
 #include "explore/evaluate.h"
 #include "explore/identity.h"
@@ -133,14 +134,36 @@ static struct evaluate_context context(const struct cli_campaign *x, const struc
                                      .seed = c->seed};
 }
 
+// The space as its file has it, but on another machine. The text is what the store keeps.
+static int open_space(const struct cli_campaign_options *o, struct cli_campaign *x, struct err *e)
+{
+    char path[512], soc[512], value[560];
+    struct conf_edit *edit = NULL;
+    if (o->text)
+        return space_open_text(o->space, o->text, &x->space, e);
+    if (cli_find_config("space", o->space, path, sizeof path, e) < 0)
+        return e->code;
+    if (!o->soc)
+        return space_open(path, &x->space, e);
+    if (cli_find_config("soc", o->soc, soc, sizeof soc, e) < 0 ||
+        conf_edit_open(path, &edit, e) < 0)
+        return e->code;
+    snprintf(value, sizeof value, "\"soc:%s\"", o->soc);
+    int rc = conf_edit_has(edit, "machine")
+                 ? conf_edit_set(edit, "machine", value, NULL, e)
+                 : err_at(e, ERR_USAGE, path, 0, "machine",
+                          "--soc takes the place of one machine, and this space names none");
+    if (rc == 0) {
+        x->text = arena_strdup(&x->arena, conf_edit_text(edit));
+        rc = space_open_text(path, x->text, &x->space, e);
+    }
+    conf_edit_close(edit);
+    return rc;
+}
+
 static int prepare(const struct cli_campaign_options *o, struct cli_campaign *x, struct err *e)
 {
-    char path[512];
-    if (o->text ? space_open_text(o->space, o->text, &x->space, e) < 0
-                : cli_find_config("space", o->space, path, sizeof path, e) < 0 ||
-                      space_open(path, &x->space, e) < 0)
-        return e->code;
-    if (open_factories(x, o->common, e) < 0)
+    if (open_space(o, x, e) < 0 || open_factories(x, o->common, e) < 0)
         return e->code;
     const char *model = o->model ? o->model : x->space->model;
     if (cli_model_open(model, &x->model, e) < 0) {
@@ -259,7 +282,7 @@ static int open_store(const struct cli_campaign_options *o, struct cli_campaign 
     if (o->out && store_open(o->out, STORE_WRITE, &q->store, e) < 0)
         return e->code;
     q->identity = identity_create(c);
-    q->text = o->text ? o->text : file_text(x->space->path, &x->arena);
+    q->text = o->text ? o->text : x->text ? x->text : file_text(x->space->path, &x->arena);
     q->model = x->model->shape.name;
     q->settings = cli_settings(o->common, &x->arena);
     q->retry = o->retry;

@@ -32,6 +32,7 @@ enum {
     KEY_RETRY,
     KEY_CSV,
     KEY_WINDOW,
+    KEY_SOC,
 };
 
 static const struct argp_option options[] = {
@@ -56,6 +57,8 @@ static const struct argp_option options[] = {
     {"retry", KEY_RETRY, 0, 0, "evaluate points of the store again that crashed or hung", 0},
     {"csv", KEY_CSV, "FILE", 0, "write this campaign's points as a table too", 0},
     {"top", KEY_TOP, "K", 0, "show the K best (default 10; 0: all)", 0},
+    {"soc", KEY_SOC, "SOC", 0,
+     "another SoC than the space's machine: a name, or a file such as partita fit writes", 0},
     {"model", 'M', "MODEL", 0, "another model than the space's", 0},
     {"set", 's', "KEY=VALUE", 0, "override a key of the machine's configuration", 0},
     {"seed", KEY_SEED, "SEED", 0, "seed of the searcher (default 0)", 0},
@@ -124,6 +127,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_TOP:
         o->top = cli_whole(state, "--top", arg, 0, 1000000);
+        break;
+    case KEY_SOC:
+        o->x.soc = arg;
         break;
     case 'M':
         o->x.model = arg;

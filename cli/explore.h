@@ -25,6 +25,7 @@ struct cli_campaign_options {
     const char *out;             // the store; NULL: none
     const char *csv;             // table; NULL: none
     const char *model;           // NULL: the space's
+    const char *soc;             // name or file, in place of the space's machine; NULL: that
     const struct common *common; // set, seed, quiet
 };
 
@@ -35,6 +36,7 @@ struct cli_campaign {
     const struct machine_factory *factories[METRICS_MAX_MACHINES]; // of the space, in its order
     struct model *model, *hardware_model;                          // the latter with weights
     int32_t *prompt;
+    const char *text; // of a space whose machine was replaced; NULL: its file's
     struct arena arena;
     struct campaign c;
     struct campaign_row *row; // [n_rows] of the last level: what is ranked

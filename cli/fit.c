@@ -42,7 +42,10 @@ static const struct argp_option options[] = {
      0},
     {"only-given", KEY_ONLY_GIVEN, 0, 0,
      "take the rows of split `given` and ignore the others, instead of refusing the table", 0},
-    {"soc", KEY_SOC, "SOC", 0, "the SoC to calibrate, a name or a file (default sd8gen3)", 0},
+    {"soc", KEY_SOC, "SOC", 0,
+     "the SoC to calibrate, a name or a file (default: sd8gen3 for rows; for a profile, the one of "
+     "partita list socs that is nearest to it as it stands)",
+     0},
     {"engine", KEY_ENGINE, "ENGINE", 0,
      "calibrate the factors of this engine profile on that SoC instead", 0},
     {"output", 'o', "FILE.cfg", 0, "write the calibrated file (default: report only)", 0},
@@ -205,6 +208,9 @@ static int fit(const struct fit_options *o, struct fit_run_state *s, struct fit_
         .user = s,
         .iterations = o->iterations,
         .threshold = o->threshold,
+        // Points of a profile were measured, perhaps while somebody else needed the machine.
+        .knee = s->data.profile ? 2 : 0,
+        .gain = s->data.profile ? 1e-3 : 0,
         .starts = o->starts,
         .seed = o->c.seed,
         .stop = &cli_stop,
@@ -226,8 +232,7 @@ static int write_out(const struct fit_options *o, struct fit_run_state *s,
 
 int cmd_fit(int argc, char **argv)
 {
-    struct fit_options o = {
-        .given = {.soc = "sd8gen3", .tolerance = 0.05}, .threshold = 0.25, .starts = 1};
+    struct fit_options o = {.given = {.tolerance = 0.05}, .threshold = 0.25, .starts = 1};
     struct fit_result r = {0};
     struct err e = {0};
     cli_parse(&argp, argc, argv, &o);

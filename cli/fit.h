@@ -100,11 +100,13 @@ struct fit_observations {
     int n_unused;
     const char **unused, **why; // rows that are not: names and reasons
     int passed_over;            // rows of other splits
+    char nearest[64]; // of the SoCs that could be the base, when none was named; "": one was
+    double apart;     // mean |ln| between it, as it is, and the points
 };
 
 struct fit_given_options {
     const char *given, *experiments; // experiments: NULL: by the table's name
-    const char *soc, *engine;        // as on the command line; engine NULL: none
+    const char *soc, *engine;        // as on the command line; NULL: the default; none
     bool only_given;
     double tolerance; // of rows that do not state one
 };

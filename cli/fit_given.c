@@ -245,7 +245,8 @@ static int open_rows(struct fit_observations *x, const struct fit_given_options 
     struct fit_given *g = NULL;
     char path[512];
     int n = 0;
-    if (fit_rows_read(o->given, o->only_given, &x->arena, &g, &n, &x->passed_over, e) < 0 ||
+    if (fit_world_open(&x->world, o->soc ? o->soc : "sd8gen3", o->engine, e) < 0 ||
+        fit_rows_read(o->given, o->only_given, &x->arena, &g, &n, &x->passed_over, e) < 0 ||
         find_experiments(o, path, sizeof path, e) < 0 ||
         experiments_open(path, &x->experiments, e) < 0 || name_soc(x, g, n, e) < 0)
         return e->code;
@@ -260,6 +261,87 @@ static int open_rows(struct fit_observations *x, const struct fit_given_options 
 }
 
 // --- points of a profile
+
+enum { NEAREST_POINTS = 100 };
+
+// A machine that has not what a point is about (a device, a scheme) cannot be asked for it;
+// anything else that is wrong with a point is an error.
+static bool has_not(const struct err *e)
+{
+    return e->code == ERR_UNSUPPORTED || e->code == ERR_DEVICE;
+}
+
+// How far a SoC as it stands is from the profile: the mean of |ln(prediction / observation)| over
+// some of the points. What it has not is as bad as a factor of ten.
+static int distance(struct fit_observations *x, const char *soc, double *out, struct err *e)
+{
+    struct machine *m = NULL;
+    double sum = 0;
+    int n = 0, stride = x->m / NEAREST_POINTS + 1;
+    if (fit_world_open(&x->world, soc, NULL, e) < 0)
+        return e->code;
+    int rc = x->world.w.open(&x->world.w, x->world.soc, NULL, NULL, 0, &m, e);
+    for (int j = 0; j < x->m && rc == 0; j += stride, n++) {
+        struct point p = x->point[x->experiment[j]];
+        rc = characterise_measure(m, &p, e);
+        sum += rc < 0 || p.value <= 0 ? log(10) : fabs(log(p.value / x->row[j].observed));
+        rc = rc < 0 && has_not(e) ? 0 : rc;
+    }
+    if (m)
+        m->ops->close(m);
+    fit_world_close(&x->world);
+    *out = sum / n;
+    return rc;
+}
+
+// Leaves out the points that the base cannot be asked for.
+static int drop_unknown(struct fit_observations *x, struct err *e)
+{
+    struct machine *m = NULL;
+    int rc = x->world.w.open(&x->world.w, x->world.soc, NULL, NULL, 0, &m, e), n = 0;
+    for (int j = 0; j < x->m && rc == 0; j++) {
+        struct point p = x->point[x->experiment[j]];
+        rc = characterise_measure(m, &p, e);
+        bool lacks = rc < 0 && has_not(e);
+        if (lacks || (rc == 0 && p.value <= 0)) { // a factor of 0 has no logarithm
+            leave_out(x, x->row[j].name,
+                      lacks ? "is of something that this SoC has not" : "is 0 on this SoC");
+            rc = 0;
+            continue;
+        }
+        x->row[n] = x->row[j];
+        x->unit[n] = x->unit[j];
+        x->experiment[n++] = x->experiment[j];
+    }
+    if (m)
+        m->ops->close(m);
+    x->m = rc == 0 ? n : x->m;
+    if (rc == 0 && n == 0)
+        rc = err_at(e, ERR_USAGE, x->path, 0, NULL, "this SoC has nothing that it is about");
+    return rc;
+}
+
+// The SoC that is calibrated: the one that was named, or of all the nearest.
+static int open_base(struct fit_observations *x, const char *soc, struct err *e)
+{
+    static char names[128][64];
+    int n = soc ? 0 : cli_list_configs("soc", names, 128);
+    x->apart = INFINITY;
+    for (int i = 0; i < n; i++) {
+        double apart = INFINITY;
+        if (distance(x, names[i], &apart, e) < 0)
+            return e->code;
+        if (apart < x->apart) {
+            x->apart = apart;
+            memcpy(x->nearest, names[i], sizeof x->nearest);
+        }
+    }
+    if (!soc && !*x->nearest)
+        return err_set(e, ERR_USAGE, "no SoC to calibrate; name one with --soc");
+    if (fit_world_open(&x->world, soc ? soc : x->nearest, NULL, e) < 0)
+        return e->code;
+    return drop_unknown(x, e);
+}
 
 static int open_profile(struct fit_observations *x, const struct fit_given_options *o,
                         struct err *e)
@@ -289,7 +371,7 @@ static int open_profile(struct fit_observations *x, const struct fit_given_optio
     if (x->m == 0 || x->m > FIT_MAX_ROWS)
         return err_at(e, ERR_FORMAT, o->given, 0, NULL, "%d points to fit to; expected 1 to %d",
                       x->m, (int)FIT_MAX_ROWS);
-    return 0;
+    return open_base(x, o->soc, e);
 }
 
 // --- all
@@ -302,8 +384,6 @@ int fit_observations_open(const struct fit_given_options *o, struct fit_observat
     *x = (struct fit_observations){.path = o->given};
     arena_init(&x->arena);
     int rc = fit_input_kind(o->given, &kind, e);
-    if (rc == 0)
-        rc = fit_world_open(&x->world, o->soc, o->engine, e);
     if (rc == 0)
         rc = kind == FIT_INPUT_ROWS ? open_rows(x, o, e) : open_profile(x, o, e);
     if (rc < 0)

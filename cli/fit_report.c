@@ -131,6 +131,11 @@ void fit_report_print(const struct fit_report *r, FILE *f)
             plural(r->target->n), r->data->m, plural(r->data->m), r->data->path);
     if (r->data->passed_over)
         fprintf(f, " (%d of other splits not looked at)", r->data->passed_over);
+    if (*r->data->nearest)
+        fprintf(
+            f,
+            "\nno --soc: %s is the nearest to it as it stands, off by a factor of %.2f on average",
+            r->data->nearest, exp(r->data->apart));
     fprintf(f, "\n\n");
     print_parameters(r, f);
     print_directions(r, f);

@@ -167,6 +167,10 @@ static int run_slurm(const struct slurm_options *o, struct campaign_request *q,
         word[n++] = "-M";
         word[n++] = x->model;
     }
+    if (x->soc) {
+        word[n++] = "--soc";
+        word[n++] = x->soc;
+    }
     for (int i = 0; i < x->common->n_set; i++) {
         word[n++] = "-s";
         word[n++] = x->common->set[i];

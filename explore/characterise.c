@@ -202,8 +202,8 @@ static int isolated(struct machine *m, int device, const struct task *turn, int 
 
 // A difference of two bursts can be far off in either direction when somebody else needs the
 // machine, so it is measured several times as well.
-static int streamed(struct machine *m, int device, const struct task *turn, int n, double *ps,
-                    struct err *e)
+int characterise_streamed(struct machine *m, int device, const struct task *turn, int n, double *ps,
+                          struct err *e)
 {
     double took[ROUNDS];
     if (profile_warm(m, device, turn, n, 1, e) < 0)
@@ -229,7 +229,7 @@ static int operator_time(struct rig *r, const struct point *p, int device, const
     if (!kind)
         return isolated(r->m, device, turn, n, ps, e);
     if (!strcmp(kind, "streamed"))
-        return streamed(r->m, device, turn, n, ps, e);
+        return characterise_streamed(r->m, device, turn, n, ps, e);
     return err_set(e, ERR_USAGE, "unknown kind of time \"%s\": expected streamed, or none", kind);
 }
 
@@ -454,7 +454,7 @@ static int join_time(struct machine *m, int device, const struct task *t, const 
     arena_init(&a);
     int rc = scheme_of(m, scheme, &a, &sync, &options, e);
     if (rc >= 0)
-        rc = streamed(m, device, t, 1, &alone, e);
+        rc = characterise_streamed(m, device, t, 1, &alone, e);
     if (rc >= 0)
         rc = profile_hand_over(m, device, t, alone, sync, options, ps, &submit, e);
     arena_fini(&a);
@@ -484,7 +484,7 @@ static int pair_time(struct machine *m, const int *device, const char *scheme, d
         leg[i] = (struct profile_leg){.device = device[i], .task = t[i]};
         rc = tasks(&r, device[i], 1, ORDER_WEIGHT_STREAMED, t[i], e);
         if (rc >= 0)
-            rc = streamed(m, device[i], t[i], 1, &leg[i].alone, e);
+            rc = characterise_streamed(m, device[i], t[i], 1, &leg[i].alone, e);
     }
     if (rc >= 0)
         rc = profile_pair(m, &leg[0], &leg[1], sync, options, m->repeatable ? 1 : PAIR_ROUNDS, took,
@@ -660,6 +660,11 @@ static int measure_time(struct machine *m, struct point *p, struct err *e)
         int rc = d < 0                              ? d
                  : !strncmp(p->what, "control:", 8) ? control_time(m, kind, &ps, e)
                                                     : latency(m, d, kind, &ps, e);
+        return rc < 0 ? rc : convert(p, ps, e);
+    }
+    if (!strcmp(p->section, characterise_section[SECTION_KERNEL])) {
+        int d = find_device(m, p->what, len, e);
+        int rc = d < 0 ? d : characterise_kernel(m, d, kind, p, &ps, e);
         return rc < 0 ? rc : convert(p, ps, e);
     }
     struct rig r;

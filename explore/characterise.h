@@ -12,6 +12,9 @@
 //   order      the same              the same   in both operand orders
 //   shape      the same              the same   over k, with m * k fixed
 //   prepare    DEV                   a matmul   time to build its static graph
+//   kernel     DEV:OP                values    streamed time of an operator that is no matmul:
+//                                    per token,  attention over k cached rows, swiglu, add
+//                                    k, n
 //   bandwidth  DEV, DEV+DEV, ...     a matmul   bytes per second of all that stream it together
 //              DEV@DEV+DEV           the same   the part that one of them gets
 //   latency    DEV:submit-empty      -          host time to submit to an idle device
@@ -39,8 +42,8 @@
 enum { POINT_WHAT = 24 };
 
 struct point {
-    char section[16]; // "operator", "stage", "order", "shape", "prepare", "bandwidth", "latency",
-                      // "join"
+    char section[16]; // "operator", "stage", "order", "shape", "prepare", "kernel", "bandwidth",
+                      // "latency", "join"
     char what[POINT_WHAT]; // device or devices ("gpu", "gpu+npu"); of a latency, device:kind
     char order[24];        // operand order of a matmul, "" where it makes no difference
     int m, k, n;           // shape; 0 where it has no meaning

@@ -8,7 +8,8 @@
 #include "explore/characterise_internal.h"
 
 enum { BLOCK = 32 }; // K is in whole blocks of Q4_0
-enum { FLAT = 4 };   // how much flatter than square shapes get
+enum { KERNEL_WIDTH = 256 };
+enum { FLAT = 4 }; // how much flatter than square shapes get
 
 struct grid {
     const struct machine *m;
@@ -98,7 +99,7 @@ static void operators(struct grid *g, const struct device_caps *c)
     }
 }
 
-// A quick grid has the two sides of each step only.
+// A quick grid has the two sides of each step only; one of a real machine some in between.
 static void stages(struct grid *g, const struct device_caps *c)
 {
     int m = least(g->o.max_m, 4096), k = least(g->o.max_k, 4096) / BLOCK * BLOCK;
@@ -108,6 +109,8 @@ static void stages(struct grid *g, const struct device_caps *c)
         if (n > 100 && n < around - near)
             continue;
         if (g->o.quick && (n > 100 || (within > 1 && within < BLOCK - 1 && within != BLOCK / 2)))
+            continue;
+        if (g->m->values && n > 2 && within > 1 && within < BLOCK - 1 && within % 8)
             continue;
         matmul(g, SECTION_STAGE, c, "streamed", false, m, k, n, "us");
     }
@@ -140,6 +143,24 @@ static void preparations(struct grid *g, const struct device_caps *c)
         for (int s = 0; shape_at(g, i, &m, &k) && s < c->n_sizes; s++)
             if (c->size[s] <= g->o.max_n)
                 matmul(g, SECTION_PREPARE, c, NULL, false, m, k, c->size[s], "ms");
+}
+
+// As wide as the largest matrices and a quarter of it; for few and many tokens, and attention over
+// short and long contexts.
+static void kernels(struct grid *g, const struct device_caps *c)
+{
+    int widest = least(4096, g->o.max_m) / KERNEL_WIDTH * KERNEL_WIDTH;
+    static const enum op_kind of[] = {OP_ATTENTION, OP_SWIGLU, OP_ADD};
+    for (int i = 0; characterise_kernels[i]; i++)
+        for (int n = 1; device_can(c, of[i]) && n <= g->o.max_n; n *= 64)
+            for (int m = widest; m >= KERNEL_WIDTH && m >= widest / 4; m /= 4)
+                for (int kv = 64; kv <= 1024; kv *= 16) {
+                    bool attention = of[i] == OP_ATTENTION;
+                    if (attention ? kv < n : kv > 64)
+                        continue;
+                    struct point *p = add(g, SECTION_KERNEL, m, attention ? kv : 0, n, "us");
+                    snprintf(p->what, sizeof p->what, "%s:%s", c->name, characterise_kernels[i]);
+                }
 }
 
 // Every set of devices, and in each of more than one what each of them gets.
@@ -275,10 +296,10 @@ int characterise_points(const struct machine *m, const struct characterise_optio
     if (g.o.max_m < BLOCK || g.o.max_k < BLOCK || g.o.max_n < 1)
         return err_set(e, ERR_USAGE, "the largest shape has at least %d rows, %d columns, 1 token",
                        BLOCK, BLOCK);
-    for (int s = SECTION_OPERATOR; s <= SECTION_PREPARE; s++)
+    for (int s = SECTION_OPERATOR; s <= SECTION_KERNEL; s++)
         for (int d = 0; d < m->n_devices; d++) {
             static void (*const grids[])(struct grid *, const struct device_caps *) = {
-                operators, stages, orders, shapes, preparations};
+                operators, stages, orders, shapes, preparations, kernels};
             grids[s](&g, &m->device[d]->caps);
         }
     bandwidths(&g);

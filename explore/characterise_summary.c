@@ -137,13 +137,13 @@ static void shapes(const struct point *p, int n, FILE *f)
     }
 }
 
-static void preparations(const struct point *p, int n, FILE *f)
+static void ranges(const struct point *p, int n, enum section s, FILE *f)
 {
     const struct point *q;
-    for (int at = 0; (q = next_what(p, n, SECTION_PREPARE, &at));) {
+    for (int at = 0; (q = next_what(p, n, s, &at));) {
         const struct point *slow = q, *fast = q;
         for (int i = 0; i < n; i++)
-            if (is(&p[i], SECTION_PREPARE, q->what)) {
+            if (is(&p[i], s, q->what)) {
                 slow = p[i].value > slow->value ? &p[i] : slow;
                 fast = p[i].value < fast->value ? &p[i] : fast;
             }
@@ -151,6 +151,16 @@ static void preparations(const struct point *p, int n, FILE *f)
                 fast->value, fast->unit, fast->m, fast->k, fast->n, slow->value, slow->unit,
                 slow->m, slow->k, slow->n);
     }
+}
+
+static void preparations(const struct point *p, int n, FILE *f)
+{
+    ranges(p, n, SECTION_PREPARE, f);
+}
+
+static void kernels(const struct point *p, int n, FILE *f)
+{
+    ranges(p, n, SECTION_KERNEL, f);
 }
 
 static const struct point *bandwidth_of(const struct point *p, int n, const char *what)
@@ -243,7 +253,7 @@ static void joins(const struct point *p, int n, FILE *f)
 void characterise_summary(const struct point *p, int n, FILE *f)
 {
     static void (*const part[CHARACTERISE_SECTIONS])(const struct point *, int, FILE *) = {
-        operators, stages, orders, shapes, preparations, bandwidths, latencies, joins};
+        operators, stages, orders, shapes, preparations, kernels, bandwidths, latencies, joins};
     for (int s = 0; s < CHARACTERISE_SECTIONS; s++) {
         bool any = false;
         for (int i = 0; i < n; i++)

@@ -158,13 +158,17 @@ static double descend(struct fit_state *s)
     scan_all(s);
     for (int round = 0; round < ROUNDS && !s->stopped; round++) {
         bool again = false;
+        double before = cost;
         cost = snap(s, fit_solve(s));
+        if (s->p->gain > 0 && round > 0 && before - cost < s->p->gain * before)
+            break;
         for (int i = 0; i < s->p->n && !s->stopped; i++)
             if (s->held[i])
                 again |= probe(s, i, cost);
         if (again)
             cost = fit_refresh(s);
-        if (!sees_more(s) && !again)
+        bool more = (again || !(s->p->gain > 0)) && sees_more(s);
+        if (!more && !again)
             break;
     }
     return cost;

@@ -37,6 +37,9 @@ struct fit_problem {
     const struct fit_parameter *parameter; // [n]
     const struct fit_row *row;             // [m]
     enum fit_residual residual;
+    // In tolerances: a residual beyond counts by less than its square, so that a few observations
+    // that somebody disturbed do not rule the rest. 0: all count by their squares.
+    double knee;
     // Predictions y[i] of the rows with want[i], at x[n]; other y stay as they are. A negative
     // return value: there is no model at x, which ends the fit only if x is the start.
     int (*predict)(void *user, const double *x, const bool *want, double *y, struct err *e);
@@ -47,6 +50,7 @@ struct fit_problem {
 
     double step;      // relative step of the differences; 0: 0.005. Grown where the model is bumpy
     double precision; // relative change of the parameters that ends the iteration; 0: 1e-5
+    double gain;      // ends it too: a step lowers the sum of squares by a smaller share; 0: never
     double threshold; // largest relative standard error of a determined parameter; 0: 0.25
     int iterations;   // at most, per solution; 0: 60
     int starts;       // 0, 1: from `start` only; more: also from random values around it

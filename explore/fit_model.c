@@ -45,11 +45,18 @@ double fit_from_z(const struct fit_state *s, int i, double z)
 
 // --- residuals
 
+// Square: pseudo-Huber loss, quadratic inside the knee and linear far outside.
+static double flatten(const struct fit_problem *p, double v)
+{
+    double a = p->knee > 0 ? v / p->knee : 0;
+    return a != 0 ? copysign(p->knee * sqrt(2 * (sqrt(1 + a * a) - 1)), v) : v;
+}
+
 static double residual(const struct fit_problem *p, int row, double y)
 {
     const struct fit_row *r = &p->row[row];
     double v = p->residual == FIT_RELATIVE ? (y > 0 ? log(y / r->observed) : NAN) : y - r->observed;
-    return isfinite(v) ? v / r->tolerance : ENORMOUS;
+    return isfinite(v) ? flatten(p, v / r->tolerance) : ENORMOUS;
 }
 
 int fit_residuals(struct fit_state *s, const double *x, const bool *want, double *r, struct err *e)

@@ -9,6 +9,7 @@
 // reduces the sum any more.
 #include "explore/fit_internal.h"
 
+#include <gsl/gsl_blas.h>
 #include <gsl/gsl_errno.h>
 #include <gsl/gsl_multifit_nlinear.h>
 #include <math.h>
@@ -128,6 +129,7 @@ static void iterate(struct solver *v, gsl_multifit_nlinear_workspace *w)
     const struct fit_problem *p = s->p;
     double precision = p->precision > 0 ? p->precision : 1e-5, last[FIT_MAX_PARAMETERS] = {0};
     int most = s->most > 0 ? s->most : p->iterations > 0 ? p->iterations : 60;
+    double after = INFINITY;
     moved(v, gsl_multifit_nlinear_position(w), last);
     s->converged = false;
     s->reason = "the limit of iterations";
@@ -145,9 +147,14 @@ static void iterate(struct solver *v, gsl_multifit_nlinear_workspace *w)
             s->reason = s->converged ? "no step reduces the residuals" : gsl_strerror(rc);
             return;
         }
+        double before = after;
+        gsl_blas_ddot(gsl_multifit_nlinear_residual(w), gsl_multifit_nlinear_residual(w), &after);
         if (moved(v, gsl_multifit_nlinear_position(w), last) < precision) {
             s->converged = true;
             s->reason = "the parameters have settled";
+        } else if (p->gain > 0 && isfinite(before) && before - after < p->gain * before) {
+            s->converged = true;
+            s->reason = "the residuals hardly fall any more";
         } else if (gsl_multifit_nlinear_test(0, 1e-12, 0, &info, w) == GSL_SUCCESS && info == 2) {
             s->converged = true;
             s->reason = "the gradient is zero";

@@ -201,6 +201,8 @@ void agent_complete(struct agent *a)
     a->stats.tasks++;
     a->stats.busy_ps += now - a->begin;
     a->executing = false;
+    if (a->cores)
+        cores_change(a->cores, -a->threads);
     a->stats.flops += o->cost.flops;
     a->stats.bytes += (double)traffic(&o->cost);
     a->ended = now;
@@ -287,6 +289,8 @@ static void begin(struct agent *a, int64_t change)
         trace_begin(a);
     int64_t start = agent_rouse(a, a->q.launch + change, head(a)->cost.wake);
     a->executing = true;
+    if (a->cores)
+        cores_change(a->cores, a->threads);
     a->begin = sim_now(a->host->sim);
     if (a->dram->detail == DRAM_FLOW)
         start += fill(a, &head(a)->cost);

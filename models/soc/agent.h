@@ -8,6 +8,7 @@
 #include "engine/device.h"
 #include "models/soc/clock.h"
 #include "models/soc/control.h"
+#include "models/soc/cores.h"
 #include "models/soc/dram.h"
 #include "models/soc/pipe.h"
 #include "models/soc/turn.h"
@@ -85,7 +86,9 @@ struct agent {
     struct replay *replay; // hears of completions; NULL: nobody does
     struct turn *turn;     // somebody else uses the device too; NULL: nobody
     struct turn_client client;
-    int64_t change; // ps, when somebody else did
+    int64_t change;      // ps, when somebody else did
+    struct cores *cores; // that it computes on, beside others; NULL: its own
+    int64_t threads;     // there
     struct device_stats stats;
     float *scratch; // for ref_run
     size_t n_scratch;

@@ -14,6 +14,7 @@
 // now, and no class was asleep for longer than it was used.
 #include "models/soc/control.h"
 
+#include "models/soc/cores.h"
 #include "models/soc/meter.h"
 
 #define ROW(...) CONF_ROW(struct control_params, __VA_ARGS__)
@@ -34,7 +35,10 @@ void control_init(struct control *c, const struct control_params *p, struct sim 
 
 void control_read(const struct control *c, bool asleep)
 {
-    meter_control(c->meter, c->core, sim_now(c->sim), asleep);
+    if (c->meter)
+        meter_control(c->meter, c->core, sim_now(c->sim), asleep);
+    if (c->cores)
+        cores_control(c->cores, !asleep);
 }
 
 void control_place(struct control *c, enum core_class core)

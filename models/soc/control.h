@@ -18,11 +18,13 @@ extern const struct conf_row control_rows[];
 extern const size_t control_n_rows;
 
 struct meter;
+struct cores;
 
 struct control {
     struct control_params p;
     struct sim *sim;
     struct meter *meter;          // NULL: nobody traces
+    struct cores *cores;          // that it runs on, beside devices; NULL: one of its own
     enum core_class core;         // where it runs now; CORE_ANY counts as a big core
     double slow;                  // of this core
     int64_t since;                // ps: start on this core
@@ -37,11 +39,11 @@ void control_sleep(struct control *c, int64_t ps); // at least so long
 void control_pause(struct control *c);
 // Sleeps through the next event; false when nothing is going to happen.
 bool control_step(struct control *c);
-// Tells whoever traces that the core falls asleep, for a row of steps, or is awake again.
+// The core falls asleep, for a row of steps, or is awake again: tells whoever traces or shares it.
 void control_read(const struct control *c, bool asleep);
 static inline void control_doze(const struct control *c, bool asleep)
 {
-    if (c->meter)
+    if (c->meter || c->cores)
         control_read(c, asleep);
 }
 // Schedules an event that nobody can wait for: a game's frame clock, a governor. Its handler calls

@@ -131,8 +131,9 @@ static double alone(const struct dram_transfer *t)
 
 struct user {
     struct dram_port *port;
-    double rate; // bytes/s that it gets while it asks
-    double asks; // share of the time in which it does
+    double rate;        // bytes/s that it gets while it asks
+    double want, alone; // of its port, at the pace that its cores let it have
+    double asks;        // share of the time in which it does
 };
 
 // What each of a set gets while all of it asks: shares as the windows are, for a controller that
@@ -152,8 +153,8 @@ static void share_out(const struct user *u, int n, unsigned set, double ceiling,
             if (!(open >> j & 1))
                 continue;
             get[j] = left * (double)u[j].port->window / windows;
-            if (get[j] >= u[j].port->alone)
-                get[j] = u[j].port->alone, full |= 1u << j;
+            if (get[j] >= u[j].alone)
+                get[j] = u[j].alone, full |= 1u << j;
         }
         open = full ? open & ~full : 0;
     }
@@ -183,7 +184,7 @@ static void settle_rates(struct user *u, int n, double ceiling)
     for (int round = 0; round < 50 && change > 1e-3; round++) { // falls from above to a fixed point
         change = 0;
         for (int i = 0; i < n; i++)
-            u[i].asks = u[i].port->want < u[i].rate ? u[i].port->want / u[i].rate : 1;
+            u[i].asks = u[i].want < u[i].rate ? u[i].want / u[i].rate : 1;
         for (int i = 0; i < n; i++) {
             double rate = rate_of(u, n, i, get), fell = u[i].rate - rate;
             change = fell > change * rate ? fell / rate : change;
@@ -203,10 +204,11 @@ static void mix(struct dram *d)
         struct dram_port *p = d->port[i];
         if (!p || !p->active)
             continue;
-        u[n++] = (struct user){.port = p, .rate = p->alone};
-        all += p->want;
-        written += p->want * p->writes;
-        ports += p->alone;
+        double want = p->want * p->pace_share, most = p->alone * p->pace_share;
+        u[n++] = (struct user){.port = p, .rate = most, .want = want, .alone = most};
+        all += want;
+        written += want * p->writes;
+        ports += most;
     }
     if (!n)
         return;
@@ -215,9 +217,14 @@ static void mix(struct dram *d)
     if (n > 1 && ports > ceiling)
         settle_rates(u, n, ceiling);
     for (int i = 0; i < n; i++) {
-        double want = u[i].port->want;
+        double want = u[i].want;
         sim_flow_set_limit(&u[i].port->active->flow, want < u[i].rate ? want : u[i].rate);
     }
+}
+
+void dram_paced(struct dram *d)
+{
+    mix(d);
 }
 
 static void on_flow(struct sim *s, struct sim_flow *f)
@@ -431,6 +438,7 @@ static int64_t pool_size(const struct dram_port *port)
 static void reset_port(struct dram_port *port)
 {
     port->moved = 0;
+    port->pace_share = 1;
     port->active = NULL;
     port->head = port->tail = NULL;
     port->in_flight = port->next_issue = 0;

@@ -67,6 +67,7 @@ struct dram_port {
     struct dram_transfer *active;
     double want, alone; // bytes/s: on average, and with the memory to itself
     double writes;      // share of the bytes
+    double pace_share;  // of its pace that whoever asks keeps up; 1 unless cores are short
     // Cycle level: transfers not issued completely, requests that are on their way back.
     struct dram_transfer *head, *tail;
     int64_t in_flight, next_issue;
@@ -98,6 +99,9 @@ int dram_open(struct dram *d, const struct dram_params *p, enum dram_detail deta
               struct err *e);
 void dram_close(struct dram *d);
 void dram_reset(struct dram *d); // after sim_reset; ports too
+
+// A port's pace_share has changed (flow level).
+void dram_paced(struct dram *d);
 
 // Tells the bandwidth to a meter from now on; NULL: to none. No transfer is under way.
 void dram_meter(struct dram *d, struct meter *m);

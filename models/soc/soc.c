@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/digest.h"
+#include "models/soc/cores.h"
 #include "models/soc/cpu.h"
 #include "models/soc/game.h"
 #include "models/soc/gpu.h"
@@ -25,6 +26,7 @@ struct config {
     bool replay;
     struct dram_params dram;
     struct control_params control;
+    struct cores_params cores;
     struct power_params power;
     struct gpu_params gpu;
     struct npu_params npu;
@@ -44,6 +46,7 @@ struct soc {
     struct sim *sim;
     struct dram dram;
     struct control control;
+    struct cores cores; // in use while cfg.cores.count > 0
     struct game game;
     struct dram_port game_port;
     struct thermal thermal;
@@ -69,6 +72,7 @@ static const struct conf_row root_rows[] = {
      .offset = offsetof(struct config, replay)},
     {.name = "dram", .type = CONF_GROUP, .doc = "main memory"},
     {.name = "control", .type = CONF_GROUP, .doc = "the core that submits and waits"},
+    {.name = "cores", .type = CONF_GROUP, .doc = "cores that several devices compute on"},
     {.name = "power", .type = CONF_GROUP, .doc = "power per component"},
     {.name = "thermal", .type = CONF_GROUP, .doc = "temperature and throttling"},
     {.name = "gpu", .type = CONF_GROUP, .doc = "GPU; without this group there is none"},
@@ -92,6 +96,7 @@ static const struct group groups[] = {
     {"dram", dram_rows, &dram_n_rows, offsetof(struct config, dram), NULL},
     {"dram.timing", lpddr_rows, &lpddr_n_rows, offsetof(struct config, dram.timing), NULL},
     {"control", control_rows, &control_n_rows, offsetof(struct config, control), NULL},
+    {"cores", cores_rows, &cores_n_rows, offsetof(struct config, cores), "cores"},
     {"power", power_rows, &power_n_rows, offsetof(struct config, power), NULL},
     {"thermal", thermal_rows, &thermal_n_rows, offsetof(struct config, thermal), NULL},
     {"gpu", gpu_rows, &gpu_n_rows, offsetof(struct config, gpu), "gpu"},
@@ -129,7 +134,10 @@ static int read_config(const struct conf *c, struct arena *a, struct config *out
     }
     if (power_check(&out->power, e) < 0 || clock_check(&out->gpu_clock, "gpu.clock", e) < 0 ||
         clock_check(&out->npu_clock, "npu.clock", e) < 0 ||
-        clock_check(&out->cpu_clock, "cpu.clock", e) < 0) {
+        clock_check(&out->cpu_clock, "cpu.clock", e) < 0 ||
+        (out->cores.count && out->detail == DRAM_CYCLE &&
+         err_at(e, ERR_CONFIG, NULL, 0, "cores",
+                "shared cores are modelled at detail = \"flow\" only") < 0)) {
         err_locate(e, conf_path(c), 0);
         return e->code;
     }
@@ -334,6 +342,24 @@ static uint64_t digest(struct machine *m)
     return sim_digest(soc_of(m)->sim);
 }
 
+// Devices of some threads compute on common cores, and so does the control plane.
+static void share_cores(struct soc *s)
+{
+    const struct cores_params *p = &s->cfg.cores;
+    if (!p->count)
+        return;
+    cores_reset(&s->cores, p, &s->dram);
+    s->control.cores = &s->cores;
+    for (int i = 0; i < s->m.n_devices; i++) {
+        struct agent *a = agent_at(&s->m, i);
+        const enum device_kind kind = a->base.caps.kind;
+        a->threads = kind == DEVICE_CPU ? p->cpu : kind == DEVICE_GPU ? p->gpu : p->npu;
+        a->cores = a->threads ? &s->cores : NULL;
+        if (a->cores)
+            cores_join(&s->cores, &a->port);
+    }
+}
+
 static void reset(struct machine *m)
 {
     struct soc *s = soc_of(m);
@@ -346,6 +372,7 @@ static void reset(struct machine *m)
         agent_reset(agent_at(m, i));
         m->device[i]->ops->reset(m->device[i]); // what a device has besides
     }
+    share_cores(s);
     start_others(s);
 }
 
@@ -480,6 +507,7 @@ int machine_soc_open(const struct conf *c, bool values, struct machine **out, st
     replay_init(&s->replay, &s->m, &s->control, &s->dram, s->cfg.replay);
     for (int i = 0; i < s->m.n_devices; i++)
         agent_at(&s->m, i)->replay = &s->replay;
+    share_cores(s);
     start_others(s);
     *out = &s->m;
     return 0;

@@ -8,7 +8,7 @@
 //
 // Groups: dram, control, power are required; gpu, npu, cpu each add a device. gpu.game lets a game
 // use the GPU beside the engine, thermal heats the SoC up; both are off unless asked for, and rest
-// while machine.quiet.
+// while machine.quiet. cores: some devices compute on common cores (flow level).
 #ifndef MODELS_SOC_SOC_H
 #define MODELS_SOC_SOC_H
 
