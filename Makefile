@@ -37,7 +37,7 @@ OBJS := $(SRCS:%.c=$(B)/%.o)
 CLI  := $(wildcard cli/*.c)
 CLIOBJS := $(CLI:%.c=$(B)/%.o)
 
-# A file whose name ends in _avx2, _avx512 or _amx is compiled for that instruction set; whether it
+# A file whose name ends in _avx2, _avx512, _amx, _neon or _i8mm is compiled for that instruction set; whether it
 # may run is decided at run time. Elsewhere the file compiles to nothing.
 ifeq ($(ARCH),x86_64)
 ISA_avx2   := -mavx2 -mfma -mf16c
@@ -45,6 +45,7 @@ ISA_avx512 := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -ma
 ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 else ifeq ($(ARCH),aarch64)
 ISA_neon   := -march=armv8.2-a+dotprod
+ISA_i8mm   := -march=armv8.2-a+dotprod+i8mm
 # GCC 12 dies of vectorising some fmax() loops on ARM64; only tests have them, and need no speed.
 $(B)/tests/%: private CFLAGS += -fno-tree-vectorize
 endif
@@ -147,7 +148,8 @@ test: deps
 	@$(MAKE) --no-print-directory test-programs
 	@PARTITA=$(EXE) sh tests/run.sh $(TESTS)
 # The suites with threads in them, for config=tsan.
-THREADED := $(filter $(B)/tests/engine/host/% $(B)/tests/contract/test_sync% $(B)/tests/base/%,$(TESTS))
+THREADED := $(filter $(B)/tests/engine/host/% $(B)/tests/contract/test_sync% $(B)/tests/base/% \
+        $(B)/tests/contract/test_split $(B)/tests/contract/test_device_loss,$(TESTS))
 .PHONY: test-threads
 test-threads: deps
 	@$(MAKE) --no-print-directory $(THREADED)
@@ -162,6 +164,8 @@ test-long: build/pagmo_hypervolume
 	@sh tools/deps.sh browser
 	@$(MAKE) --no-print-directory test
 	@PARTITA=$(EXE) PARTITA_KILLS=50 sh tests/run.sh $(B)/tests/explore/test_resume $(B)/tests/cli/test_explore
+	@PARTITA_SPLITS=10000 PARTITA_LOSSES=every sh tests/run.sh $(B)/tests/contract/test_split \
+	    $(B)/tests/contract/test_device_loss
 	@$(MAKE) --no-print-directory digests
 	@$(MAKE) --no-print-directory config=asan test
 	@$(MAKE) --no-print-directory config=tsan test-threads

@@ -52,6 +52,8 @@ static const struct argp_option options[] = {
     {"set", 's', "KEY=VALUE", 0, "override a key of the machine's configuration", 0},
     {"seed", KEY_SEED, "SEED", 0, "seed of generated weights (default 0)", 0},
     {"json", 'j', 0, 0, "print JSON in place of a table", 0},
+    CLI_LOSS_OPTION("with an error, after printing what was measured",
+                    "leave out the configurations that use it"),
     {"csv", KEY_CSV, 0, 0, "print CSV in place of a table", 0},
     {"quiet", 'q', 0, 0, "no progress", 0},
     {0},
@@ -160,6 +162,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
     case 'q':
         o->c.quiet = true;
         break;
+    case CLI_LOSS:
+        o->q.on_loss = cli_on_loss(state, arg);
+        break;
     case ARGP_KEY_END:
         check(state, o);
         break;
@@ -198,7 +203,7 @@ static int check_rows(const struct bench_result *r, struct err *e)
         any |= !*r->row[i].reason;
         same &= r->row[i].same;
     }
-    if (!any && !cli_stop)
+    if (!any && !cli_stop && !r->lost.code)
         return err_set(e, ERR_UNSUPPORTED, "%s cannot do any of it; %s", r->machine,
                        r->row[0].reason);
     return same ? 0 : err_set(e, ERR_CHECK, "runs of one configuration have different digests");
@@ -242,6 +247,10 @@ static int bench(struct bench_options *o, struct model *m, struct err *e)
     rc = check_rows(&r, e);
     if (rc != ERR_UNSUPPORTED)
         (o->c.json ? bench_json : o->csv ? bench_csv : bench_print)(stdout, q, &r);
+    if (rc == 0 && r.lost.code) {
+        *e = r.lost;
+        rc = e->code;
+    }
     bench_result_fini(&r);
     return rc;
 }

@@ -22,6 +22,7 @@ struct bench_request {
     int n_tests; // >= 1
     int repeats; // 0: 5, or 1 on a machine that repeats itself exactly
     uint64_t seed;
+    enum session_on_loss on_loss; // stop: no further runs; continue: those without the device
     // Before every run, and once with total = 0 while the machine is profiled. May be NULL.
     void (*progress)(const char *what, int done, int total);
 };
@@ -55,6 +56,7 @@ struct bench_result {
     int n_rows;
     struct bench_skip skip[BENCH_MAX_SPECS]; // schemes that the machine does not offer
     int n_skips;
+    struct err lost; // a device failed and ended it; code 0: none did
 };
 
 // Ctrl-C ends it after the run in progress, with what there is (cli_stop).

@@ -243,6 +243,8 @@ static void run(struct bench *b, int i, int round)
     *cost_overheads(b->cost) = c->overheads;
     if (session_run(&s, &r, &e) < 0) {
         err_text(&e, row->reason, sizeof row->reason);
+        if (e.code == ERR_DEVICE && b->q->on_loss == SESSION_STOP)
+            b->out->lost = e;
         return;
     }
     if (r.n_gen == s.n_gen)
@@ -260,7 +262,7 @@ static void run_all(struct bench *b)
     for (int round = first; round < out->repeats; round++)
         for (int i = 0; i < out->n_rows; i++) {
             const struct bench_row *row = &out->row[i];
-            if (cli_stop)
+            if (cli_stop || out->lost.code)
                 return;
             snprintf(what, sizeof what, "%.180s, %.180s, %s", row->policy, row->sync,
                      bench_test_name(row->test, name));

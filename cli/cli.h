@@ -132,6 +132,15 @@ int cli_trace_open(const char *path, const struct common *c, const char *model,
 // Closes it (NULL: nothing to do) with the return code so far.
 int cli_trace_close(struct trace_file *t, int rc, struct err *e);
 
+// The option --on-device-loss of a command that generates.
+#define CLI_LOSS_OPTION(stop, go_on)                                                               \
+    {                                                                                              \
+        "on-device-loss", CLI_LOSS, "stop|continue", 0,                                            \
+            "when a device fails for good: stop " stop " (default), or continue: " go_on, 0        \
+    }
+enum { CLI_LOSS = 3901 };
+enum session_on_loss cli_on_loss(struct argp_state *state, const char *arg);
+
 // One session by names: parses policy and sync, profiles (a simulated machine on a twin at flow
 // level that computes no values), runs, audits. `q` may carry prompt, sampler and callbacks;
 // machine, policy, sync and cost are filled in.

@@ -426,6 +426,13 @@ int cli_whole(struct argp_state *state, const char *option, const char *arg, int
     return (int)v;
 }
 
+enum session_on_loss cli_on_loss(struct argp_state *state, const char *arg)
+{
+    if (strcmp(arg, "stop") != 0 && strcmp(arg, "continue") != 0)
+        argp_error(state, "--on-device-loss wants stop or continue, found \"%s\"", arg);
+    return *arg == 'c' ? SESSION_CONTINUE : SESSION_STOP;
+}
+
 int cli_twin_open(const struct cli_factory *f, const struct machine *m, struct machine **out,
                   struct err *e)
 {

@@ -19,6 +19,30 @@ static void device_json(struct json *j, const struct session_device *d)
     json_object_end(j);
 }
 
+static void loss_json(struct json *j, const struct session_loss *l)
+{
+    json_object_begin(j, NULL);
+    json_str(j, "device", l->device);
+    json_i64(j, "token", l->token);
+    json_i64(j, "kept", l->kept);
+    json_i64(j, "redone", l->redone);
+    json_str(j, "policy", l->policy);
+    json_f64(j, "lost_ms", l->lost_ms);
+    json_f64(j, "recovery_ms", l->recovery_ms);
+    json_str(j, "why", l->why);
+    json_object_end(j);
+}
+
+static void loss_print(FILE *f, const struct session_loss *l)
+{
+    fprintf(f, "  lost     %s after %d tokens: %s\n", l->device, l->token, l->why);
+    fprintf(
+        f,
+        "           went on with policy %s: %.2f ms of work lost, %.2f ms to recover (%d tokens "
+        "computed again, %d kept)\n",
+        l->policy, l->lost_ms, l->recovery_ms, l->redone, l->kept);
+}
+
 static void frames_json(struct json *j, const char *key, const struct session_frames *f)
 {
     json_object_begin(j, key);
@@ -79,6 +103,12 @@ void cli_result_json(struct json *j, const struct cli_session *s, const struct c
     for (int i = 0; i < r->n_devices; i++)
         device_json(j, &r->device[i]);
     json_array_end(j);
+    if (r->n_losses) {
+        json_array_begin(j, "losses");
+        for (int i = 0; i < r->n_losses; i++)
+            loss_json(j, &r->loss[i]);
+        json_array_end(j);
+    }
     if (r->tokens) {
         json_array_begin(j, "tokens");
         for (int i = 0; i < r->n_gen; i++)
@@ -140,7 +170,10 @@ void cli_result_print(FILE *f, const struct cli_session *s, const struct common 
             (unsigned long long)r->joins);
     if (r->prepare_ms > 0)
         fprintf(f, ", graphs prepared in %.1f ms", r->prepare_ms);
-    fprintf(f, "\n  digest   %s", digest_text(r->digest, hex));
+    fputc('\n', f);
+    for (int i = 0; i < r->n_losses; i++)
+        loss_print(f, &r->loss[i]);
+    fprintf(f, "  digest   %s", digest_text(r->digest, hex));
     if (r->logits_digest)
         fprintf(f, "   logits %s", digest_text(r->logits_digest, hex));
     fputc('\n', f);

@@ -17,6 +17,7 @@ struct run_options {
     int n, n_ctx;
     struct sampler_options sampler;
     bool ignore_eos;
+    enum session_on_loss on_loss;
 };
 
 enum { KEY_TEMP = 2000, KEY_TOP_K, KEY_TOP_P, KEY_MIN_P, KEY_CTX, KEY_IGNORE_EOS };
@@ -30,6 +31,7 @@ static const struct argp_option options[] = {
     {"min-p", KEY_MIN_P, "P", 0, "drop tokens below P times the best one (default 0)", 0},
     {"ctx", KEY_CTX, "N", 0, "context to allocate (default: prompt + N)", 0},
     {"ignore-eos", KEY_IGNORE_EOS, 0, 0, "do not stop at an end-of-text token", 0},
+    CLI_LOSS_OPTION("with an error", "go on with those that are left, with the same tokens"),
     CLI_TRACE_OPTION,
     {0},
 };
@@ -74,6 +76,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_IGNORE_EOS:
         o->ignore_eos = true;
+        break;
+    case CLI_LOSS:
+        o->on_loss = cli_on_loss(state, arg);
         break;
     case CLI_TRACE:
         o->trace = arg;
@@ -200,6 +205,7 @@ static int generate(struct run_options *o, struct model *m, const struct tokeniz
     s.q.sampler.seed = o->c.seed;
     s.q.on_token = on_token;
     s.q.is_end = is_end;
+    s.q.on_loss = o->on_loss;
     s.q.user = &x;
     if (n_prompt + o->n > m->shape.n_ctx)
         log_warn("%d prompt tokens and up to %d more exceed the %d that %s was trained for",
@@ -218,6 +224,8 @@ static int generate(struct run_options *o, struct model *m, const struct tokeniz
     }
     if (ran == 0)
         session_result_fini(&r);
+    else if (x.print && x.n)
+        putchar('\n'); // what there was stays, the error stands below it
     cli_session_close(&s);
     free(ids);
     free(x.s);

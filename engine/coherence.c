@@ -30,6 +30,7 @@ struct coherence {
     struct machine *m;
     struct state **buffer; // by buffer id
     uint32_t room;
+    int culprit;
 };
 
 struct coherence *coherence_create(struct machine *m)
@@ -43,6 +44,7 @@ struct coherence *coherence_create(struct machine *m)
     if (!c)
         abort();
     c->m = m;
+    c->culprit = -1;
     return c;
 }
 
@@ -85,7 +87,10 @@ static int map(struct coherence *c, struct buffer *b, const struct rect *r, int 
 {
     struct device *d = c->m->device[device];
     *moved += (r->row1 - r->row0) * (r->col1 - r->col0);
-    return d->ops->map(d, b, r->row0, r->row1, r->col0, r->col1, dir, e);
+    int rc = d->ops->map(d, b, r->row0, r->row1, r->col0, r->col1, dir, e);
+    if (rc < 0)
+        c->culprit = device;
+    return rc;
 }
 
 static void add(struct state *s, struct rect r)
@@ -237,4 +242,27 @@ void coherence_after(struct coherence *c, const struct task *t, int device)
 int coherence_to_host(struct coherence *c, struct buffer *b, int64_t *moved, struct err *e)
 {
     return c ? bring(c, b, 0, INT64_MAX, HOST, moved, e) : 0;
+}
+
+int coherence_culprit(const struct coherence *c)
+{
+    return c ? c->culprit : -1;
+}
+
+int64_t coherence_lose(struct coherence *c, struct buffer *b, int device)
+{
+    int64_t gone = INT64_MAX;
+    if (!c)
+        return gone;
+    struct state *s = state_of(c, b);
+    for (int i = 0; i < s->n; i++) {
+        struct rect *r = &s->rect[i];
+        r->valid &= ~(1u << device);
+        if (r->owner != device)
+            continue;
+        gone = least(gone, r->row0);
+        s->rect[i--] = s->rect[--s->n];
+    }
+    merge(s);
+    return gone;
 }

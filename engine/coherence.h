@@ -21,5 +21,10 @@ int coherence_before(struct coherence *c, const struct task *t, int device, int6
 void coherence_after(struct coherence *c, const struct task *t, int device);
 // Before the host reads b.
 int coherence_to_host(struct coherence *c, struct buffer *b, int64_t *moved, struct err *e);
+// The device whose map() failed last, -1: none has.
+int coherence_culprit(const struct coherence *c);
+// The device is lost, and what only it had of b with it. Returns the first row of which something
+// is gone, INT64_MAX when nothing is.
+int64_t coherence_lose(struct coherence *c, struct buffer *b, int device);
 
 #endif

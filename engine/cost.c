@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/csv.h"
@@ -39,6 +40,13 @@ struct cost_table {
     struct cost_overheads over;
 };
 
+// All pairs of devices, [from * MACHINE_MAX_DEVICES + to].
+enum { PAIRS = MACHINE_MAX_DEVICES * MACHINE_MAX_DEVICES };
+static double *pairs(struct cost_table *t)
+{
+    return &t->over.pair[0][0];
+}
+
 struct cost_table *cost_create(void)
 {
     struct cost_table *t = calloc(1, sizeof *t);
@@ -46,6 +54,8 @@ struct cost_table *cost_create(void)
         abort();
     for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
         t->over.together[d] = t->over.together_many[d] = 1, t->over.split[d] = -1;
+    for (int p = 0; p < PAIRS; p++)
+        pairs(t)[p] = -1;
     return t;
 }
 
@@ -200,15 +210,20 @@ uint64_t cost_digest(const struct cost_table *t)
             }
     }
     const double *o = (const double *)&t->over;
-    for (size_t i = 0; i < sizeof t->over / sizeof *o; i++)
+    for (size_t i = 0; i < offsetof(struct cost_overheads, pair) / sizeof *o; i++)
         d = digest_f64(d, o[i]);
+    for (int i = 0; i < PAIRS; i++)
+        if (t->over.pair[i / MACHINE_MAX_DEVICES][i % MACHINE_MAX_DEVICES] >= 0)
+            d = digest_f64(digest_u64(d, (uint64_t)i),
+                           o[offsetof(struct cost_overheads, pair) / sizeof *o + (size_t)i]);
     return d;
 }
 
 static const char HEADER[] = "kind,device,order,k,n,x,ps";
 static const char *const OVER[] = {"join",  "submit",         "together", "together_many",
                                    "split", "copy_bandwidth", "ahead"};
-_Static_assert(sizeof(struct cost_overheads) ==
+static const char PAIR[] = "pair";
+_Static_assert(offsetof(struct cost_overheads, pair) ==
                    sizeof OVER / sizeof OVER[0] * MACHINE_MAX_DEVICES * sizeof(double),
                "one name per row of overheads");
 
@@ -230,6 +245,11 @@ void cost_walk(const struct cost_table *t, void (*row)(void *ctx, const struct c
                 row(ctx, &(struct cost_row){.kind = OVER[i],
                                             .device = d,
                                             .ps = o[i * MACHINE_MAX_DEVICES + (size_t)d]});
+    for (int a = 0; a < MACHINE_MAX_DEVICES; a++)
+        for (int b = 0; b < MACHINE_MAX_DEVICES; b++)
+            if (t->over.pair[a][b] >= 0)
+                row(ctx, &(struct cost_row){
+                             .kind = PAIR, .device = a, .x = b, .ps = t->over.pair[a][b]});
 }
 
 static void write_row(void *f, const struct cost_row *r)
@@ -301,6 +321,17 @@ static const char *read_row(struct cost_table *t, const char *row, bool *seen)
             return "a factor below 1";
         seen[at] = true;
         o[at] = ps;
+        return NULL;
+    }
+    if (strlen(PAIR) == length && !strncmp(row, PAIR, length)) {
+        int at = v[0] * MACHINE_MAX_DEVICES + v[4];
+        if (v[1] || v[2] || v[3] || v[4] >= MACHINE_MAX_DEVICES)
+            return "order, k and n must be 0 here, and x a device";
+        bool *again = &seen[offsetof(struct cost_overheads, pair) / sizeof *o + (size_t)at];
+        if (*again)
+            return "the same row twice";
+        *again = true;
+        pairs(t)[at] = ps;
         return NULL;
     }
     return "unknown kind";

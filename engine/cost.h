@@ -45,6 +45,10 @@ struct cost_overheads {
     // 1: the scheme in force joins per shard, so that a task whose inputs are on its own queue is
     // submitted without waiting (sync_ops.per_shard); 0: joins come before the whole operator.
     double ahead[MACHINE_MAX_DEVICES];
+    // [a][b]: ps from the end of a task on a to the begin of one on b that had to wait for it, by
+    // the scheme in force; what a hand-over costs by pair. Negative: not measured, it is what
+    // `join` and `submit` of the two say.
+    double pair[MACHINE_MAX_DEVICES][MACHINE_MAX_DEVICES];
 };
 struct cost_overheads *cost_overheads(struct cost_table *t);
 const struct cost_overheads *cost_get_overheads(const struct cost_table *t);
@@ -60,7 +64,8 @@ struct cost_row {
 void cost_walk(const struct cost_table *t, void (*row)(void *ctx, const struct cost_row *r),
                void *ctx);
 // CSV: kind,device,order,k,n,x,ps ; one row per grid point (k: the width of an operator that is no
-// matmul; x: rows of a matmul, cached rows of attention) and per overhead; reads back exactly.
+// matmul; x: rows of a matmul, cached rows of attention) and per overhead (of a pair: from device
+// to x); reads back exactly.
 void cost_write(const struct cost_table *t, FILE *f);
 // Adds to a table; a row that is malformed, unknown or there twice is an error with its line. On an
 // error the table holds the rows before it.

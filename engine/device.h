@@ -5,6 +5,11 @@
 // in that queue: when ticket s is complete, so are all before it. Outputs become visible to other
 // devices and to the host when the ticket is complete and, on a device that is not `coherent`,
 // after map(..., MAP_TO_HOST).
+//
+// A device that fails says so with ERR_DEVICE, from then on in every call that would have to do with
+// its queue (poll and wait of a ticket that it will not complete, submit). By the time it says so it
+// has stopped: it neither reads nor writes shared buffers any more. What its uncompleted tasks were
+// to write is undefined; everything else in shared buffers is as it was.
 #ifndef ENGINE_DEVICE_H
 #define ENGINE_DEVICE_H
 
@@ -59,12 +64,14 @@ struct device_caps {
     bool coherent;   // shared buffers need no map()
     bool flag;       // sets a flag word that the host can poll before the driver reports
     bool event;      // can wake the host by a callback
+    bool wake;       // a thread of its own wakes who sleeps on its flag word (WAIT_FUTEX)
 };
 
 enum map_dir { MAP_TO_HOST, MAP_TO_DEVICE };
 enum wait_mode {
     WAIT_FINISH, // the driver's explicit finish
     WAIT_EVENT,  // sleep until the completion callback
+    WAIT_FUTEX,  // sleep in the kernel on the flag word; only with caps.wake
 };
 
 // Identity of a static graph: the same for all layers (weights are its inputs).

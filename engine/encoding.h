@@ -29,6 +29,7 @@ struct encoding {
     uint32_t bytes;     // bytes per block
     bool halves;        // the two scales of a chunk differ
     bool minima;        // chunks have a minimum
+    int8_t low, high;   // the range of a chunk's integers
     // n is a multiple of block.
     void (*decode)(const void *src, float *dst, int64_t n);
     void (*encode)(const float *src, void *dst, int64_t n);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include "engine/coherence.h"
 #include "engine/executor_trace.h"
+#include "engine/pace.h"
 
 struct executor {
     struct machine *machine;
@@ -33,6 +34,7 @@ struct executor {
     uint64_t last[MACHINE_MAX_DEVICES];   // latest tickets
     int64_t due[MACHINE_MAX_DEVICES];     // when the queue is expected to be empty
     int64_t idle; // while somebody traces: end of the last join or submission
+    int culprit;  // the device that failed, -1
     struct executor_stats stats;
     int64_t memory;
 };
@@ -42,6 +44,7 @@ struct step {
     uint64_t *seq;     // ticket of each entry
     int64_t *due;      // when each entry is expected to complete
     struct work *work; // of each entry
+    struct pace pace; // of tasks against what is expected; on a machine that does not repeat itself
     int n0, n1;
     // Layers that pass alike, and passes (struct machine_replay).
     bool periodic;
@@ -68,6 +71,31 @@ static int alloc(struct executor *x, int64_t rows, int64_t pitch, struct buffer 
     return 0;
 }
 
+static void free_pool(struct executor *x)
+{
+    for (int b = 0; b < BUF_KCACHE; b++)
+        if (x->pool[b].size) {
+            x->memory -= x->pool[b].size;
+            x->machine->ops->free(x->machine, &x->pool[b]);
+        }
+}
+
+int executor_reserve(struct executor *x, int max_tokens, struct err *e)
+{
+    if (max_tokens <= x->max_tokens)
+        return 0;
+    free_pool(x);
+    x->max_tokens = 0;
+    for (int b = 0; b < BUF_KCACHE; b++) {
+        int64_t rows = b == BUF_LOGITS ? 1 : max_tokens;
+        if (alloc(x, rows, graph_buffer_width(&x->model->shape, (enum buf_id)b) * 4, &x->pool[b],
+                  e) < 0)
+            return e->code;
+    }
+    x->max_tokens = max_tokens;
+    return 0;
+}
+
 int executor_create(struct machine *m, const struct model *model, int n_ctx, int max_tokens,
                     struct executor **out, struct err *e)
 {
@@ -84,15 +112,12 @@ int executor_create(struct machine *m, const struct model *model, int n_ctx, int
     x->machine = m;
     x->model = model;
     x->n_ctx = n_ctx;
-    x->max_tokens = max_tokens;
+    x->culprit = -1;
     x->kcache = caches;
     x->vcache = caches + s->n_layer;
     machine_describe(m, &x->desc);
-    for (int b = 0; b < BUF_KCACHE; b++) {
-        int64_t rows = b == BUF_LOGITS ? 1 : max_tokens;
-        if (alloc(x, rows, graph_buffer_width(s, (enum buf_id)b) * 4, &x->pool[b], e) < 0)
-            goto fail;
-    }
+    if (executor_reserve(x, max_tokens, e) < 0)
+        goto fail;
     for (int l = 0; l < 2 * s->n_layer; l++)
         if (alloc(x, n_ctx, graph_buffer_width(s, BUF_KCACHE) * 4, &caches[l], e) < 0)
             goto fail;
@@ -108,9 +133,7 @@ void executor_destroy(struct executor *x)
 {
     if (!x)
         return;
-    for (int b = 0; b < BUF_KCACHE; b++)
-        if (x->pool[b].size)
-            x->machine->ops->free(x->machine, &x->pool[b]);
+    free_pool(x);
     for (int l = 0; l < 2 * x->model->shape.n_layer; l++)
         if (x->kcache[l].size)
             x->machine->ops->free(x->machine, &x->kcache[l]);
@@ -170,6 +193,53 @@ static double expected(const struct cost_table *c, const struct schedule_entry *
     return ps > 0 ? ps : 0;
 }
 
+// --- a device that fails
+
+// The error of a device that failed, with its name and the task (NULL: unknown) in front.
+static int blame(struct executor *x, int device, const struct task *t, struct err *e)
+{
+    char why[sizeof e->msg + sizeof e->key + 2], label[TASK_LABEL];
+    if (e->code != ERR_DEVICE)
+        return e->code;
+    x->culprit = device;
+    if (t)
+        task_label(t, label);
+    err_text(e, why, sizeof why);
+    return err_set(e, ERR_DEVICE, "%s failed%s%s: %.240s", x->machine->device[device]->caps.name,
+                   t ? " at " : "", t ? label : "", why);
+}
+
+// The task of a step that a device did not complete: the first after its flag word, where it has
+// one, else the one that was waited for.
+static const struct task *stopped_at(const struct executor *x, const struct step *s, int upto,
+                                     const struct ticket *t)
+{
+    bool flag = x->machine->device[t->device]->caps.flag;
+    uint64_t seq = flag ? x->machine->ops->flag(x->machine, t->device) + 1 : t->seq;
+    const struct task *asked = NULL;
+    for (int i = 0; i < upto; i++) {
+        const struct schedule_entry *n = &s->schedule.entry[i];
+        if (n->device == t->device && s->seq[i] == seq)
+            return &n->task;
+        if (n->device == t->device && s->seq[i] == t->seq)
+            asked = &n->task;
+    }
+    return asked;
+}
+
+// A join failed: a device that has failed says so when it is asked again.
+static int blame_join(struct executor *x, const struct step *s, int upto, const struct ticket *t,
+                      int n, struct err *e)
+{
+    struct err again = {0};
+    for (int i = 0; i < n && e->code == ERR_DEVICE; i++) {
+        struct device *d = x->machine->device[t[i].device];
+        if (n == 1 || d->ops->poll(d, t[i].seq, &again) < 0)
+            return blame(x, t[i].device, stopped_at(x, s, upto, &t[i]), e);
+    }
+    return e->code;
+}
+
 // When something begins that a trace shows; -1: nobody traces.
 static int64_t mark(const struct executor *x)
 {
@@ -194,7 +264,7 @@ static int prepare(struct executor *x, struct program *p, struct err *e)
             if (repeats(&p->step[i].schedule, j))
                 s->task.graph = s[-p->step[i].schedule.layer].task.graph;
             else if (s->task.n_pad && d->ops->prepare(d, &g, &s->task.graph, e) < 0)
-                return e->code;
+                return blame(x, s->device, &s->task, e);
         }
     if (begin >= 0 && x->machine->ops->now(x->machine) > begin)
         machine_trace_control(x->machine, "prepare graphs", begin);
@@ -282,6 +352,7 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
     struct program *r = calloc(1, sizeof *r);
     if (!r)
         abort();
+    x->culprit = -1;
     if (p->n_tokens > x->n_ctx) {
         err_set(e, ERR_USAGE, "%d tokens do not fit the context of %d", p->n_tokens, x->n_ctx);
         goto fail;
@@ -305,13 +376,17 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
         s->due = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, int64_t);
         s->work = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, struct work);
         find_period(x, r, s);
+        pace_init(&s->pace);
         for (int j = 0; j < s->schedule.n; j++) {
             struct schedule_entry *n = &s->schedule.entry[j];
             bind(x, &n->task);
             n->expect_ps =
                 repeats(&s->schedule, j) ? n[-s->schedule.layer].expect_ps : expected(cost, n);
-            if (device_load(x->machine->device[n->device], &n->task, e) < 0)
+            s->pace.expected[n->device] += n->expect_ps;
+            if (device_load(x->machine->device[n->device], &n->task, e) < 0) {
+                blame(x, n->device, &n->task, e);
                 goto fail;
+            }
         }
     }
     r->prepare_pending = p->prepare_online;
@@ -351,8 +426,19 @@ static __attribute__((cold, noinline)) int join_traced(struct executor *x, const
     return 0;
 }
 
-// Joins the given entries (index per device, -1: none) unless they are known to be complete.
-static int join(struct executor *x, const struct step *s, const int *entry, struct err *e)
+// A ticket was complete earlier or later than expected, and so will be what is queued behind it.
+// Equal runs of a model take equal times; there the profile is all there is to know.
+static void correct(struct executor *x, const struct ticket *t)
+{
+    int64_t now = x->machine->ops->now(x->machine), *due = &x->due[t->device];
+    *due += now - t->due;
+    if (*due < now || t->seq == x->last[t->device])
+        *due = now;
+}
+
+// Joins the given entries (index per device, -1: none) unless they are known to be complete. `upto`
+// entries have been submitted.
+static int join(struct executor *x, const struct step *s, int upto, const int *entry, struct err *e)
 {
     struct ticket t[MACHINE_MAX_DEVICES];
     int n = 0;
@@ -365,9 +451,12 @@ static int join(struct executor *x, const struct step *s, const int *entry, stru
     int rc = x->machine->trace ? join_traced(x, t, n, e)
                                : x->sync->join(x->machine, x->sync_options, t, n, e);
     if (rc < 0)
-        return e->code;
-    for (int i = 0; i < n; i++)
+        return blame_join(x, s, upto, t, n, e);
+    for (int i = 0; i < n; i++) {
         x->joined[t[i].device] = t[i].seq;
+        if (!x->machine->repeatable)
+            correct(x, &t[i]);
+    }
     return 0;
 }
 
@@ -389,9 +478,9 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
     n->task.n_past = n_past;
     if (x->coherence &&
         coherence_before(x->coherence, &n->task, n->device, &x->stats.map_bytes, e) < 0)
-        return e->code;
+        return blame(x, coherence_culprit(x->coherence), &n->task, e);
     if (d->ops->submit(d, &n->task, &s->seq[i], e) < 0)
-        return e->code;
+        return blame(x, n->device, &n->task, e);
     x->last[n->device] = s->seq[i];
     if (x->coherence)
         coherence_after(x->coherence, &n->task, n->device);
@@ -401,7 +490,7 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
         x->idle = now;
     }
     int64_t from = x->due[n->device] > now ? x->due[n->device] : now;
-    s->due[i] = x->due[n->device] = from + (int64_t)n->expect_ps;
+    s->due[i] = x->due[n->device] = from + (int64_t)(n->expect_ps * s->pace.factor[n->device]);
     struct work w = s->work[i] = repeats(&s->schedule, i) ? s->work[i - s->schedule.layer]
                                                           : task_work(&n->task, d->caps.act_bytes);
     struct work *sum = &x->stats.work[n->device];
@@ -508,18 +597,18 @@ static int make_step(struct executor *x, struct step *s, const int32_t *tokens, 
             break;
         const struct schedule_entry *entry = &s->schedule.entry[i];
         if (x->sync->per_shard) {
-            if (join(x, s, entry->join, e) < 0)
+            if (join(x, s, i, entry->join, e) < 0)
                 return e->code;
         } else if (entry->first_of_op) {
             gather(&s->schedule, i, need);
-            if (join(x, s, need, e) < 0)
+            if (join(x, s, i, need, e) < 0)
                 return e->code;
         }
         if (submit(x, s, i, n_past, e) < 0)
             return e->code;
     }
     // The host is about to read the logits, or to overwrite the tokens.
-    return join(x, s, s->schedule.last, e);
+    return join(x, s, s->schedule.n, s->schedule.last, e);
 }
 
 // --- equal passes
@@ -565,6 +654,13 @@ static int run_step(struct executor *x, struct step *s, const int32_t *tokens, i
                     struct err *e)
 {
     const struct machine_replay *replay = x->machine->ops->replay;
+    if (!x->machine->repeatable) {
+        pace_begin(&s->pace, x->machine);
+        if (make_step(x, s, tokens, n_past, e) < 0)
+            return e->code;
+        pace_end(&s->pace, x->machine);
+        return 0;
+    }
     if (!s->number || !x->sync_number)
         return make_step(x, s, tokens, n_past, e);
     struct pass key;
@@ -593,11 +689,12 @@ static int run_step(struct executor *x, struct step *s, const int32_t *tokens, i
     return 0;
 }
 
-int executor_run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
-                 struct err *e)
+static int run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
+               struct err *e)
 {
     assert(x->sync);
     int total = p->step[p->n_steps - 1].n1;
+    x->culprit = -1;
     if (n_past + total > x->n_ctx)
         return err_set(e, ERR_USAGE, "%d tokens after %d do not fit the context of %d", total,
                        n_past, x->n_ctx);
@@ -616,7 +713,60 @@ int executor_run(struct executor *x, struct program *p, const int32_t *tokens, i
         if (begin >= 0)
             executor_trace_step(x->machine, s->n1 - s->n0, n_past + s->n0, begin);
     }
-    return coherence_to_host(x->coherence, &x->pool[BUF_LOGITS], &x->stats.map_bytes, e);
+    if (coherence_to_host(x->coherence, &x->pool[BUF_LOGITS], &x->stats.map_bytes, e) < 0)
+        return blame(x, coherence_culprit(x->coherence), NULL, e);
+    return 0;
+}
+
+// Waits until a device has done what it was given. Nothing is joined when it fails.
+static int settle(struct executor *x, int device, struct err *e)
+{
+    struct device *d = x->machine->device[device];
+    if (x->last[device] > x->joined[device] && d->ops->wait(d, x->last[device], WAIT_FINISH, e) < 0)
+        return e->code;
+    x->joined[device] = x->last[device];
+    return 0;
+}
+
+// Tasks point into programs and buffers, which the caller may drop after an error: so those that
+// are still on their way to other devices are waited for. A second device that fails in this is the
+// next caller's business: its tickets stay unjoined.
+int executor_run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
+                 struct err *e)
+{
+    int rc = run(x, p, tokens, n_past, e);
+    for (int d = 0; rc < 0 && d < x->machine->n_devices; d++)
+        settle(x, d, &(struct err){0});
+    return rc;
+}
+
+int executor_culprit(const struct executor *x)
+{
+    return x->culprit;
+}
+
+// Rows of the KV cache that a copying device had to itself are gone with it; in shared memory every
+// row of a completed run is whole, and so are those that were brought there before.
+int executor_salvage(struct executor *x, int n_past, int *rows, struct err *e)
+{
+    struct machine *m = x->machine;
+    int64_t whole = n_past;
+    x->culprit = -1;
+    for (int d = 0; d < m->n_devices; d++) {
+        if (!m->lost[d] && settle(x, d, e) < 0)
+            return blame(x, d, NULL, e);
+        x->joined[d] = x->last[d];
+        x->due[d] = 0;
+        for (int b = 0; m->lost[d] && b < BUF_KCACHE; b++)
+            coherence_lose(x->coherence, &x->pool[b], d);
+        for (int l = 0; m->lost[d] && l < 2 * x->model->shape.n_layer; l++) {
+            int64_t gone = coherence_lose(x->coherence, &x->kcache[l], d);
+            whole = gone < whole ? gone : whole;
+        }
+    }
+    machine_describe(m, &x->desc);
+    *rows = (int)whole;
+    return 0;
 }
 
 const float *executor_logits(const struct executor *x)

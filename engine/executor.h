@@ -37,9 +37,24 @@ void executor_release(struct executor *x, struct program *p);
 const struct schedule *program_schedule(const struct program *p, int step);
 
 // Runs all steps over the plan's n_tokens tokens after n_past cached ones (tokens may be NULL on a
-// machine without values). On return the logits of the last token are in executor_logits.
+// machine without values). On return the logits of the last token are in executor_logits. No device
+// is at work when it returns, also after an error.
 int executor_run(struct executor *x, struct program *p, const int32_t *tokens, int n_past,
                  struct err *e);
+
+// Which device was it? After compile, run or salvage returned ERR_DEVICE: the index of the device
+// that failed, -1 when none admits it. The error then names the device and, where it is known, the
+// task ("npu failed at L3 gate_up 0:512 n1: ...").
+int executor_culprit(const struct executor *x);
+// After the machine has lost a device (machine.lost) in a run over tokens after n_past cached ones:
+// waits for the other devices, forgets what the lost one held and finds out what is left. *rows is
+// the number of leading rows of the KV cache, at most n_past, that are whole; a run over the tokens
+// from there on goes on as if nothing had happened. Programs that use the device are void, and the
+// sync scheme is to be set again. An error: another device has failed.
+int executor_salvage(struct executor *x, int n_past, int *rows, struct err *e);
+// Makes room for steps of so many tokens. What the step buffers hold is lost.
+int executor_reserve(struct executor *x, int max_tokens, struct err *e);
+
 const float *executor_logits(const struct executor *x); // [n_vocab], NULL without values
 void executor_clear(struct executor *x);
 const struct executor_stats *executor_get_stats(const struct executor *x);

@@ -42,6 +42,11 @@ void machine_describe(const struct machine *m, struct machine_desc *out)
     out->cpu = out->gpu = out->npu = -1;
     for (int i = m->n_devices - 1; i >= 0; i--) {
         out->device[i] = m->device[i]->caps;
+        if (m->lost[i]) {
+            out->device[i].ops = 0;
+            out->device[i].flag = out->device[i].event = true; // nobody will wait for it
+            continue;
+        }
         switch (m->device[i]->caps.kind) {
         case DEVICE_CPU:
             out->cpu = i;

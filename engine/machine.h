@@ -105,12 +105,16 @@ struct machine {
     bool quiet;
     int n_devices;
     struct device *device[MACHINE_MAX_DEVICES];
+    // Failed for good, and whoever uses the machine has decided to go on without it: it is given
+    // nothing any more, and policies do not see it. Indices stay as they are.
+    bool lost[MACHINE_MAX_DEVICES];
     int64_t memory;                 // bytes of DRAM that the engine may use; 0: unknown
     const struct trace_sink *trace; // NULL: nobody asked
     struct machine_tracks tracks;
 };
 
-// What a policy may know of a machine: capabilities, no clock, no handles.
+// What a policy may know of a machine: capabilities, no clock, no handles. A lost device keeps its
+// place but can do nothing, is not the first of its kind, and stands in no scheme's way.
 struct machine_desc {
     const char *name;
     int n_devices;

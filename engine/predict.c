@@ -83,6 +83,9 @@ void predict_init(struct predict *p, const struct graph *g, const struct machine
         p->seen[i] = o->join[i] - p->submit[i];
         p->ahead |= o->ahead[i] > 0;
     }
+    for (int a = 0; a < d->n_devices; a++)
+        for (int b = 0; b < d->n_devices; b++)
+            p->late[a][b] = o->pair[a][b] >= 0 ? o->pair[a][b] - p->seen[a] - p->submit[b] : 0;
     for (int i = 0; i < g->n_ops; i++)
         touches(&g->op[i], &read[i], &write[i]);
     for (int i = 0; i < g->n_ops; i++)
@@ -141,14 +144,16 @@ static void share(struct predict_state *s, int d, int o, double start, const dou
     s->dry[o] += late;
 }
 
+// `from`: the device for which the host waited last before it submits this; -1: for none.
 static void run(const struct predict *p, struct predict_state *s, const struct op *op,
-                const struct predict_shard *h)
+                const struct predict_shard *h, int from)
 {
     int d = h->device;
     s->now += h->copy;
     double start = s->dry[d], ps = h->ps;
     if (s->known[d] || start < s->now) { // its queue is empty
-        start = s->now += p->submit[d];
+        s->now += p->submit[d];
+        start = from < 0 ? s->now : fmax(start, s->now + p->late[from][d]);
         s->from[d] = INFINITY;
     }
     if (op->kind == OP_MATMUL) {
@@ -179,13 +184,15 @@ void predict_op(const struct predict *p, struct predict_state *s, int op,
     }
     for (int i = 1; i < n; i++)
         others |= shard[i].device != shard[0].device;
+    int from = -1;
     for (int i = 0; i < n; i++) {
         for (int d = 0; d < p->n_devices; d++)
             if (wait[d] && (d != shard[i].device || (others && !p->ahead))) {
+                from = from < 0 || latest[d] >= s->now ? d : from;
                 join(p, s, d, latest[d]);
                 wait[d] = false;
             }
-        run(p, s, &p->graph->op[op], &shard[i]);
+        run(p, s, &p->graph->op[op], &shard[i], from);
     }
     for (int i = 0; i < n; i++) { // their ends, once all of them have slowed each other down
         s->open[shard[i].device] |= bit(op);

@@ -12,6 +12,9 @@
 //               after the other, and the task starts then
 //     task      starts behind its queue; beside another device's matmul both take longer
 //
+// Where the table has the pair (cost_overheads.pair), join and submit together cost what was
+// measured for it.
+//
 // So a run of operators on one device costs their sum; a hand-over costs what is measured for it;
 // two operators that do not need each other's results (q and kv) overlap when they are on different
 // devices; and a shared operator holds up only the queue that has to wait.
@@ -36,9 +39,12 @@ struct predict {
     bool ahead;                         // joins are made per shard (sync_ops.per_shard)
     double submit[MACHINE_MAX_DEVICES]; // host time to fill an empty queue (ps)
     double seen[MACHINE_MAX_DEVICES];   // completion to return of the join (ps)
-    const double *beside[2];            // contention of matmuls of one token, of many
-    const double *copy;                 // bytes/s of map(); 0: free
-    uint32_t needs[GRAPH_MAX_OPS];      // operators (bits) that touch what this one touches
+    // [a][b]: how much later than these two say a task on b begins that had to wait for one on a
+    // (ps; may be negative), by what was measured for the pair
+    double late[MACHINE_MAX_DEVICES][MACHINE_MAX_DEVICES];
+    const double *beside[2];       // contention of matmuls of one token, of many
+    const double *copy;            // bytes/s of map(); 0: free
+    uint32_t needs[GRAPH_MAX_OPS]; // operators (bits) that touch what this one touches
     bool cut[GRAPH_MAX_OPS]; // everything before it is needed for it, and it for everything after
 };
 

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEW = 1, MANY = 3, LAYERS = 8 };
+enum { FEW = 1, MANY = 3, LAYERS = 8, PAIR_ROUNDS = 15 };
 static const int64_t BURST = 200 * PS_PER_US; // shortest burst on a real machine
-static const int64_t GAP = 200 * PS_PER_US;   // between two hand-overs
 static const int64_t IDLE = PS_PER_S;         // before an isolated measurement
 static const int64_t WARM = 5 * PS_PER_MS;    // work before the first measurement of an operator
 _Static_assert((int)PROFILE_MAX_N >= (int)DEVICE_MAX_SIZES, "one array holds either list");
@@ -571,34 +570,21 @@ double profile_median(double *v, int n)
     return v[n / 2];
 }
 
-// Between two hand-overs lies as much time as the other device's operators take in a layer: worker
-// threads that poll for work have gone to sleep by then. The first two do not count.
-int profile_hand_over(struct machine *m, int device, const struct task *task, double alone,
-                      const struct sync_ops *sync, const void *options, double *join,
-                      double *submit, struct err *e)
+// What it takes from the end of a task on one device to the begin of the next on each. A model has
+// no need of it: its hand-overs are the sum of what both devices are charged.
+static int pairs(struct machine *m, const struct profile_leg *leg, const struct sync_ops *sync,
+                 const void *options, struct cost_overheads *o, struct err *e)
 {
-    enum { UNCOUNTED = 2, MOST = 15 };
-    struct device *dev = m->device[device];
-    double took[MOST] = {0}, queueing[MOST] = {0};
-    int count = m->repeatable ? 1 : MOST;
-    for (int i = -UNCOUNTED; i < count; i++) {
-        struct ticket k = {.device = device};
-        m->ops->sleep(m, GAP);
-        int64_t begin = m->ops->now(m);
-        if (dev->ops->submit(dev, task, &k.seq, e) < 0)
-            return e->code;
-        int64_t queued = m->ops->now(m);
-        k.due = queued + (int64_t)alone;
-        if (sync->join(m, options, &k, 1, e) < 0)
-            return e->code;
-        if (i < 0)
-            continue;
-        took[i] = (double)(m->ops->now(m) - begin) - alone;
-        queueing[i] = (double)(queued - begin);
-    }
-    double median = profile_median(took, count);
-    *join = median > 0 ? median : 0;
-    *submit = profile_median(queueing, count);
+    for (int a = 0; a < m->n_devices; a++)
+        for (int b = 0; b < m->n_devices; b++) {
+            double ps[PAIR_ROUNDS];
+            int n = 0;
+            if (!leg[a].task || !leg[b].task || m->repeatable)
+                continue;
+            if (profile_pair(m, &leg[a], &leg[b], sync, options, PAIR_ROUNDS, ps, &n, e) < 0)
+                return e->code;
+            o->pair[a][b] = n ? fmax(0, profile_median(ps, n)) : -1;
+        }
     return 0;
 }
 
@@ -623,6 +609,8 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
                                 .max_n = size};
     struct bench b = {.m = m, .model = model, .r = &r, .t = t};
     struct cost_overheads *o = cost_overheads(t);
+    struct profile_leg leg[MACHINE_MAX_DEVICES] = {{0}};
+    struct task task[MACHINE_MAX_DEVICES];
     struct graph g;
     m->quiet = true;
     m->ops->reset(m);
@@ -630,20 +618,25 @@ int profile_sync(struct machine *m, const struct model *model, const struct sync
     graph_build(model, 1, 0, &g);
     for (int d = 0; rc == 0 && d < m->n_devices; d++) {
         const struct device_caps *c = &m->device[d]->caps;
-        struct task task;
         bool able = false;
         double alone;
         o->ahead[d] = sync->per_shard;
+        for (int to = 0; to < m->n_devices; to++)
+            o->pair[d][to] = -1; // of this scheme
         bool adds = device_can(c, OP_ADD);
-        graph_task(&g, graph_find(&g, adds ? "add_attn" : "down")->index, 0, &task);
-        task.n_pad = !adds && c->static_graphs ? device_size_for(c, 1) : 0;
+        graph_task(&g, graph_find(&g, adds ? "add_attn" : "down")->index, 0, &task[d]);
+        task[d].n_pad = !adds && c->static_graphs ? device_size_for(c, 1) : 0;
         rc = warm_up(&b, d, graph_find(&g, "down")->index, 1, e);
         if (rc == 0)
-            rc = one(&b, d, &task, &able, &alone, e);
-        if (rc == 0 && able)
-            rc =
-                profile_hand_over(m, d, &task, alone, sync, options, &o->join[d], &o->submit[d], e);
+            rc = one(&b, d, &task[d], &able, &alone, e);
+        if (rc == 0 && able) {
+            leg[d] = (struct profile_leg){d, &task[d], alone};
+            rc = profile_hand_over(m, d, &task[d], alone, sync, options, &o->join[d], &o->submit[d],
+                                   e);
+        }
     }
+    if (rc == 0)
+        rc = pairs(m, leg, sync, options, o, e);
     if (rc == 0)
         rc = contention(&b, 1, sync, options, o->together, e);
     if (rc == 0)

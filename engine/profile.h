@@ -34,9 +34,9 @@ void profile_default(const struct machine *m, int n_prompt, int n_ctx, struct pr
 // Measures every operator kind and matmul shape of the model on every device that supports it.
 int profile_run(struct machine *m, const struct model *model, const struct profile_request *r,
                 struct cost_table *t, struct err *e);
-// Measures what a sync scheme costs (cost_overheads.join, .submit) and how much devices that work
-// at the same time slow each other down while the host waits by it (.together, .together_many,
-// .split for steps of n tokens).
+// Measures what a sync scheme costs (cost_overheads.join, .submit, and on hardware .pair) and how
+// much devices that work at the same time slow each other down while the host waits by it
+// (.together, .together_many, .split for steps of n tokens).
 int profile_sync(struct machine *m, const struct model *model, const struct sync_ops *sync,
                  const void *options, int n, struct cost_table *t, struct err *e);
 
@@ -59,6 +59,20 @@ int profile_streamed(struct machine *m, int device, const struct task *turn, int
 int profile_hand_over(struct machine *m, int device, const struct task *task, double alone,
                       const struct sync_ops *sync, const void *options, double *join,
                       double *submit, struct err *e);
+// One end of a hand-over: a task that is ready on its device, and its streamed time (ps).
+struct profile_leg {
+    int device;
+    const struct task *task;
+    double alone;
+};
+// From the end of a task on one device to the begin of one on the other (or the same), which is
+// submitted when the scheme's join has returned: ps[*n] in order of measurement, *n <= rounds. On a
+// device with a clock of its own (OpenCL) a value can be off by the time of an enqueue, and even be
+// negative. *n = 0: one of the devices does not report when it executes what, or somebody traces
+// the machine already. Queues are empty.
+int profile_pair(struct machine *m, const struct profile_leg *from, const struct profile_leg *to,
+                 const struct sync_ops *sync, const void *options, int rounds, double *ps, int *n,
+                 struct err *e);
 // Orders the n >= 1 values and returns the middle one.
 double profile_median(double *v, int n);
 

@@ -1,4 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+// A session is a prefill and then single steps, each a pass of the executor over one of two
+// programs. What makes it more than a loop is that a device may fail in any of them.
+//
+// The tokens so far are the whole state of a session: the KV cache follows from them, and the
+// sampler is only asked after a pass that succeeded. So whatever was lost can be computed again
+// from them, by whoever is left, and the next token is the same. Usually nothing but the failed
+// pass was: the cache lies in memory that all devices share. A device that works on copies may take
+// rows with it that nobody else had read; then the pass begins at the first of these
+// (executor_salvage).
+//
+// Invariant: before each pass over tokens [n, ..), rows [0, n) of the KV cache are those of the
+// tokens before, whatever failed on the way.
 #include "engine/session.h"
 
 #include <assert.h>
@@ -6,18 +18,32 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/digest.h"
+#include "base/log.h"
 #include "engine/profile.h"
 
 // Everything that a run owns, so that one clean-up serves every exit.
 struct run {
     const struct session_request *q;
+    const struct policy_ops *policy; // the request's, until a device is lost that it cannot miss
+    const void *policy_options;
+    struct arena arena; // options of the policy that replaced it
+    int32_t *ids;       // prompt and generated tokens; NULL without values
     struct executor *x;
     struct program *prefill, *decode;
     struct plan prefill_plan, decode_plan;
     struct graph prefill_graph, decode_graph;
     struct sampler *sampler;
     int n_ctx;
+    int n_losses;
+    struct session_loss loss[MACHINE_MAX_DEVICES];
 };
+
+static struct run begin_run(const struct session_request *q)
+{
+    struct run r = {.q = q, .policy = q->policy, .policy_options = q->policy_options};
+    arena_init(&r.arena);
+    return r;
+}
 
 static double ms(int64_t ps)
 {
@@ -32,29 +58,41 @@ int session_profile(struct machine *m, const struct model *model, int n_prompt, 
     return profile_run(m, model, &r, t, e);
 }
 
-static int make_plan(const struct session_request *q, const struct graph *g, struct plan *out,
-                     struct err *e)
-{
-    struct machine_desc d;
-    machine_describe(q->machine, &d);
-    if (q->policy->plan(g, &d, q->cost, q->policy_options, out, e) < 0)
-        return e->code;
-    if (plan_check(out, g, &d, q->machine, e) < 0) {
-        plan_fini(out);
-        return e->code;
-    }
-    return 0;
-}
-
-// The decode plan is made once, for a context in the middle of what will be generated.
-static int make_plans(struct run *r, struct err *e)
+static int make_plan(const struct run *r, const struct graph *g, struct plan *out, struct err *e)
 {
     const struct session_request *q = r->q;
-    graph_build(q->model, q->n_prompt, 0, &r->prefill_graph);
+    struct machine_desc d;
+    machine_describe(q->machine, &d);
+    int rc = r->policy->plan(g, &d, q->cost, r->policy_options, out, e);
+    if (rc == 0 && (rc = plan_check(out, g, &d, q->machine, e)) < 0)
+        plan_fini(out);
+    if (rc < 0)
+        *out = (struct plan){0};
+    return rc;
+}
+
+// For a prefill of n tokens after n_past. The decode plan is made once, for a context in the middle
+// of what will be generated.
+static int make_plans(struct run *r, int n, int n_past, struct err *e)
+{
+    const struct session_request *q = r->q;
+    graph_build(q->model, n, n_past, &r->prefill_graph);
     graph_build(q->model, 1, q->n_prompt + q->n_gen / 2, &r->decode_graph);
-    if (make_plan(q, &r->prefill_graph, &r->prefill_plan, e) < 0)
+    if (make_plan(r, &r->prefill_graph, &r->prefill_plan, e) < 0)
         return e->code;
-    return make_plan(q, &r->decode_graph, &r->decode_plan, e);
+    return make_plan(r, &r->decode_graph, &r->decode_plan, e);
+}
+
+static void drop_plans(struct run *r)
+{
+    if (r->x) {
+        executor_release(r->x, r->prefill);
+        executor_release(r->x, r->decode);
+    }
+    plan_fini(&r->prefill_plan);
+    plan_fini(&r->decode_plan);
+    r->prefill = r->decode = NULL;
+    r->prefill_plan = r->decode_plan = (struct plan){0};
 }
 
 static int largest_step(const struct plan *p)
@@ -64,6 +102,111 @@ static int largest_step(const struct plan *p)
         if (p->step[i].n1 - p->step[i].n0 > n)
             n = p->step[i].n1 - p->step[i].n0;
     return n;
+}
+
+// The plans as programs, on a machine whose scheme is set.
+static int compile(struct run *r, struct err *e)
+{
+    const struct session_request *q = r->q;
+    if (executor_reserve(r->x, largest_step(&r->prefill_plan), e) < 0 ||
+        executor_set_sync(r->x, q->sync, q->sync_options, e) < 0 ||
+        executor_compile(r->x, &r->prefill_plan, &r->prefill_graph, q->cost, &r->prefill, e) < 0 ||
+        executor_compile(r->x, &r->decode_plan, &r->decode_graph, q->cost, &r->decode, e) < 0)
+        return e->code;
+    return 0;
+}
+
+// --- going on without a device
+
+// Plans for the machine as it is now, by the policy so far or by the first that can.
+static int plan_anew(struct run *r, int n, int n_past, struct err *e)
+{
+    static const char *const fallback[] = {"hetero_tensor", "gpu_only", "cpu_only", "npu_only"};
+    struct err why = {0};
+    drop_plans(r);
+    if (make_plans(r, n, n_past, e) == 0)
+        return 0;
+    for (size_t i = 0; i < sizeof fallback / sizeof fallback[0]; i++) {
+        drop_plans(r);
+        if (policy_parse(fallback[i], &r->arena, &r->policy, &r->policy_options, &why) == 0 &&
+            make_plans(r, n, n_past, &why) == 0) {
+            log_warn("%s: going on with policy %s", e->msg, fallback[i]);
+            return 0;
+        }
+    }
+    drop_plans(r);
+    return e->code;
+}
+
+// May the run go on after this error?
+static bool may_go_on(const struct run *r, const struct err *e)
+{
+    return r->q->on_loss == SESSION_CONTINUE && e->code == ERR_DEVICE && r->x &&
+           executor_culprit(r->x) >= 0;
+}
+
+// A device failed in a pass that was to end at token n and began at token *from. Makes everything
+// ready for a pass that does it without the device, from token *from on. Its loss is noted.
+static int go_on(struct run *r, int n, int *from, struct err *e)
+{
+    struct machine *m = r->q->machine;
+    struct session_loss *l = &r->loss[r->n_losses++];
+    int d = executor_culprit(r->x);
+    assert(!m->lost[d]);
+    m->lost[d] = true;
+    l->device = m->device[d]->caps.name;
+    l->token = n > r->q->n_prompt ? n - r->q->n_prompt : 0;
+    snprintf(l->why, sizeof l->why, "%s", e->msg);
+    log_warn("%s", e->msg);
+    if (executor_salvage(r->x, *from, from, e) < 0)
+        return e->code;
+    l->kept = *from;
+    l->redone = n - *from;
+    if (plan_anew(r, n - *from, *from, e) < 0)
+        return err_set(e, ERR_DEVICE, "%.200s; and nothing is left to go on with", l->why);
+    l->policy = r->policy->name;
+    return compile(r, e);
+}
+
+// Tokens [from, n) were to be computed since `begin`, or only to be made ready for, and rc is how
+// it ended. However often a device fails: goes on as long as one is left.
+static int persist(struct run *r, int rc, int64_t begin, int from, int n, bool ready, struct err *e)
+{
+    struct machine *m = r->q->machine;
+    int64_t noticed[MACHINE_MAX_DEVICES];
+    const int first = r->n_losses;
+    while (rc < 0 && may_go_on(r, e)) {
+        struct session_loss *l = &r->loss[r->n_losses];
+        int64_t now = noticed[r->n_losses] = m->ops->now(m);
+        l->lost_ms = ms(now - begin);
+        begin = now;
+        rc = go_on(r, n, &from, e);
+        if (rc == 0 && !ready)
+            rc = executor_run(r->x, r->prefill, r->ids ? r->ids + from : NULL, from, e);
+    }
+    for (int i = r->n_losses - 1; i >= first; i--) {
+        struct session_loss *l = &r->loss[i];
+        if (!l->policy && rc == 0) // the next failed before there was a plan: they were one
+            l->policy = l[1].policy, l->kept = l[1].kept, l->redone = l[1].redone;
+        l->recovery_ms = ms(m->ops->now(m) - noticed[i]);
+    }
+    return rc;
+}
+
+// Programs for the beginning. A device that fails in loading or preparing counts like any other.
+static int make_ready(struct run *r, struct err *e)
+{
+    int64_t begin = r->q->machine->ops->now(r->q->machine);
+    return persist(r, compile(r, e), begin, 0, r->q->n_prompt, true, e);
+}
+
+// One pass, over the prompt (i = 0) or over generated token i - 1.
+static int pass(struct run *r, int i, struct err *e)
+{
+    int n = r->q->n_prompt + i, from = i ? n - 1 : 0;
+    int64_t begin = r->q->machine->ops->now(r->q->machine);
+    int rc = executor_run(r->x, i ? r->decode : r->prefill, r->ids ? r->ids + from : NULL, from, e);
+    return persist(r, rc, begin, from, n, false, e);
 }
 
 static int set_up(struct run *r, struct err *e)
@@ -87,13 +230,17 @@ static int set_up(struct run *r, struct err *e)
     q->machine->ops->reset(q->machine);
     if (q->trace)
         q->machine->ops->trace(q->machine, q->trace);
-    if (make_plans(r, e) < 0)
+    if (q->machine->values) {
+        r->ids = calloc((size_t)(q->n_prompt + q->n_gen), sizeof *r->ids);
+        if (!r->ids)
+            abort();
+        memcpy(r->ids, q->prompt, (size_t)q->n_prompt * sizeof *r->ids);
+    }
+    if (make_plans(r, q->n_prompt, 0, e) < 0)
         return e->code;
     if (executor_create(q->machine, q->model, r->n_ctx, largest_step(&r->prefill_plan), &r->x, e) <
             0 ||
-        executor_set_sync(r->x, q->sync, q->sync_options, e) < 0 ||
-        executor_compile(r->x, &r->prefill_plan, &r->prefill_graph, q->cost, &r->prefill, e) < 0 ||
-        executor_compile(r->x, &r->decode_plan, &r->decode_graph, q->cost, &r->decode, e) < 0 ||
+        make_ready(r, e) < 0 ||
         sampler_create(&q->sampler, q->model->shape.n_vocab, &r->sampler, e) < 0)
         return e->code;
     return 0;
@@ -102,13 +249,10 @@ static int set_up(struct run *r, struct err *e)
 static void tear_down(struct run *r)
 {
     sampler_destroy(r->sampler);
-    if (r->x) {
-        executor_release(r->x, r->prefill);
-        executor_release(r->x, r->decode);
-    }
+    drop_plans(r);
     executor_destroy(r->x);
-    plan_fini(&r->prefill_plan);
-    plan_fini(&r->decode_plan);
+    arena_fini(&r->arena);
+    free(r->ids);
 }
 
 static double bytes_so_far(const struct session_request *q)
@@ -185,6 +329,7 @@ static void collect(struct run *r, int64_t elapsed, struct session_result *out)
         s->work = xs->work[d];
         s->utilisation = elapsed > 0 ? (double)s->stats.busy_ps / (double)elapsed : 0;
         s->energy_j = j.device[d];
+        s->lost = m->lost[d];
         out->prepare_ms += ms(s->stats.prepare_ps);
         out->memory_bytes += (double)s->stats.resident;
     }
@@ -194,7 +339,8 @@ static void collect(struct run *r, int64_t elapsed, struct session_result *out)
     out->energy_j = j.total;
     out->temperature_c = j.temperature;
     out->throttled = j.throttled;
-    collect_plans(r, out);
+    out->n_losses = r->n_losses;
+    memcpy(out->loss, r->loss, sizeof out->loss);
     out->logits_digest = logits_digest(r);
     uint64_t d = digest_u64(digest_u64(DIGEST_INIT, out->plan_prefill), out->plan_decode);
     for (int i = 0; out->tokens && i < out->n_gen; i++)
@@ -211,16 +357,16 @@ static int generate(struct run *r, struct session_result *out, struct err *e)
     int32_t id = 0;
     if (m->values && !(out->tokens = calloc((size_t)q->n_gen, sizeof *out->tokens)))
         abort();
+    collect_plans(r, out); // as they are before anything is lost
     executor_clear(r->x);
     int64_t begin = m->ops->now(m), first = 0, end = 0;
     double bytes0 = bytes_so_far(q), energy0 = energy_so_far(q), bytes1 = 0;
     struct frames frames0 = frames_so_far(q), frames1 = frames0, frames2;
     for (int i = 0; i < q->n_gen; i++) {
-        struct program *p = i ? r->decode : r->prefill;
-        if (executor_run(r->x, p, i ? &id : q->prompt, i ? n_prompt + i - 1 : 0, e) < 0)
+        if (pass(r, i, e) < 0)
             return e->code;
         if (m->values)
-            id = sampler_pick(r->sampler, executor_logits(r->x));
+            r->ids[n_prompt + i] = id = sampler_pick(r->sampler, executor_logits(r->x));
         end = m->ops->now(m);
         if (i == 0) {
             first = end;
@@ -255,7 +401,7 @@ static int generate(struct run *r, struct session_result *out, struct err *e)
 
 int session_plan(const struct session_request *q, struct session_result *out, struct err *e)
 {
-    struct run r = {.q = q};
+    struct run r = begin_run(q);
     const double unknown = (double)NAN;
     *out = (struct session_result){.n_prompt = q->n_prompt,
                                    .n_gen = q->n_gen,
@@ -274,17 +420,16 @@ int session_plan(const struct session_request *q, struct session_result *out, st
                                    .memory_bytes = unknown,
                                    .frames_prefill = {.rate = unknown},
                                    .frames_decode = {.rate = unknown}};
-    int rc = make_plans(&r, e);
+    int rc = make_plans(&r, q->n_prompt, 0, e);
     if (rc == 0)
         collect_plans(&r, out);
-    plan_fini(&r.prefill_plan);
-    plan_fini(&r.decode_plan);
+    tear_down(&r);
     return rc;
 }
 
 int session_run(const struct session_request *q, struct session_result *out, struct err *e)
 {
-    struct run r = {.q = q};
+    struct run r = begin_run(q);
     *out = (struct session_result){.n_prompt = q->n_prompt};
     int rc = set_up(&r, e);
     if (rc == 0)
@@ -305,11 +450,10 @@ void session_result_fini(struct session_result *r)
 
 int session_plans_make(const struct session_request *q, struct session_plans *out, struct err *e)
 {
-    struct run r = {.q = q};
-    int rc = make_plans(&r, e);
+    struct run r = begin_run(q);
+    int rc = make_plans(&r, q->n_prompt, 0, e);
     if (rc < 0) {
-        plan_fini(&r.prefill_plan);
-        plan_fini(&r.decode_plan);
+        tear_down(&r);
         return rc;
     }
     *out = (struct session_plans){r.prefill_graph, r.decode_graph, r.prefill_plan, r.decode_plan};
@@ -354,17 +498,19 @@ static double model_flops(const struct session_request *q, int n_gen)
     return sum;
 }
 
+// What a lost device did of what it was given is nobody's business, and work that was done twice is
+// counted twice.
 int session_audit(const struct session_request *q, const struct session_result *r, struct err *e)
 {
     double flops = 0, expected = model_flops(q, r->n_gen);
     for (int d = 0; d < r->n_devices; d++) {
         const struct session_device *s = &r->device[d];
         double useful = s->work.weight_bytes + s->work.read_bytes + s->work.write_bytes;
-        if (fabs(s->stats.flops - s->work.flops) > 1e-6 * (s->work.flops + 1))
+        if (!s->lost && fabs(s->stats.flops - s->work.flops) > 1e-6 * (s->work.flops + 1))
             return err_at(e, ERR_CHECK, NULL, 0, s->name,
                           "the device did %.6g flop, it was given %.6g", s->stats.flops,
                           s->work.flops);
-        if (s->stats.bytes < useful * (1 - 1e-6))
+        if (!s->lost && s->stats.bytes < useful * (1 - 1e-6))
             return err_at(e, ERR_CHECK, NULL, 0, s->name,
                           "the device moved %.6g bytes, its work needs %.6g", s->stats.bytes,
                           useful);
@@ -373,7 +519,7 @@ int session_audit(const struct session_request *q, const struct session_result *
                           s->utilisation * 100);
         flops += s->work.flops;
     }
-    if (fabs(flops - expected) > 1e-6 * expected)
+    if (r->n_losses ? flops < expected * (1 - 1e-6) : fabs(flops - expected) > 1e-6 * expected)
         return err_set(e, ERR_CHECK, "the devices were given %.6g flop, the model has %.6g", flops,
                        expected);
     return 0;

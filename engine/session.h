@@ -9,6 +9,15 @@
 #include "engine/policy.h"
 #include "engine/sampler.h"
 
+// What a session does when a device fails for good in the middle of it.
+enum session_on_loss {
+    SESSION_STOP, // it ends with the device's error
+    // It goes on without the device, with the same tokens: plans anew for what is left and repeats
+    // the pass that failed. A policy that cannot do without the device is replaced by the first of
+    // hetero_tensor, gpu_only, cpu_only, npu_only (with default options) that can.
+    SESSION_CONTINUE,
+};
+
 struct session_request {
     struct machine *machine;
     const struct model *model;
@@ -27,6 +36,19 @@ struct session_request {
     void *user;
     bool (*is_end)(void *user, int32_t id); // may be NULL: generate n_gen tokens
     const struct trace_sink *trace;         // NULL: none
+    enum session_on_loss on_loss;
+};
+
+// A device that was lost, and what going on without it took.
+struct session_loss {
+    const char *device;
+    const char *policy; // that went on
+    int token;          // generated before: 0: it was lost in the prefill, or before
+    int kept;           // cached tokens that were still good; those after were computed again
+    int redone;         // tokens computed again, those of the failed pass included
+    double lost_ms;     // from the beginning of the failed pass until the failure was noticed
+    double recovery_ms; // from then until the pass was done
+    char why[320];
 };
 
 struct session_device {
@@ -34,7 +56,8 @@ struct session_device {
     struct device_stats stats;
     struct work work;   // handed over by the executor
     double utilisation; // busy time over elapsed time
-    double energy_j;    // NaN: unknown
+    bool lost;
+    double energy_j; // NaN: unknown
 };
 
 // Frames that a game beside the engine got in one phase.
@@ -68,6 +91,8 @@ struct session_result {
     uint64_t digest; // tokens, plans and, on a simulated machine, the event trace
     int n_devices;
     struct session_device device[MACHINE_MAX_DEVICES];
+    int n_losses; // in the order of their failures; times, work and rates above include them
+    struct session_loss loss[MACHINE_MAX_DEVICES];
 };
 
 // Fills the cost table for a session of this size (operators and the scheme's overheads).

@@ -434,25 +434,70 @@ static int query_time(struct machine *m, int device, const struct task *t, doubl
     return 0;
 }
 
+// A scheme with its default options, if this machine offers it.
+static int scheme_of(const struct machine *m, const char *name, struct arena *a,
+                     const struct sync_ops **sync, const void **options, struct err *e)
+{
+    struct machine_desc desc;
+    machine_describe(m, &desc);
+    int rc = sync_parse(name, a, sync, options, e);
+    return rc >= 0 ? (*sync)->offered(&desc, *options, e) : rc;
+}
+
 static int join_time(struct machine *m, int device, const struct task *t, const char *scheme,
                      double *ps, struct err *e)
 {
     const struct sync_ops *sync;
     const void *options;
-    struct machine_desc desc;
     struct arena a;
     double alone, submit;
     arena_init(&a);
-    machine_describe(m, &desc);
-    int rc = sync_parse(scheme, &a, &sync, &options, e);
-    if (rc >= 0)
-        rc = sync->offered(&desc, options, e);
+    int rc = scheme_of(m, scheme, &a, &sync, &options, e);
     if (rc >= 0)
         rc = streamed(m, device, t, 1, &alone, e);
     if (rc >= 0)
         rc = profile_hand_over(m, device, t, alone, sync, options, ps, &submit, e);
     arena_fini(&a);
     return rc;
+}
+
+// From the end of the shortest operator on one device to the begin of one on the other.
+static int pair_time(struct machine *m, const int *device, const char *scheme, double *ps,
+                     struct err *e)
+{
+    enum { PAIR_ROUNDS = 31 };
+    bool add = device_can(&m->device[device[0]]->caps, OP_ADD) &&
+               device_can(&m->device[device[1]]->caps, OP_ADD);
+    double took[PAIR_ROUNDS];
+    struct profile_leg leg[2] = {{0}};
+    struct task t[2][COPIES];
+    const struct sync_ops *sync;
+    const void *options;
+    struct arena a;
+    struct rig r;
+    int n = 0;
+    arena_init(&a);
+    int rc = rig_open(&r, m, add ? OP_ADD : OP_MATMUL, SHORT_WIDTH, SHORT_WIDTH, 1, e);
+    if (rc >= 0)
+        rc = scheme_of(m, scheme, &a, &sync, &options, e);
+    for (int i = 0; i < 2 && rc >= 0; i++) {
+        leg[i] = (struct profile_leg){.device = device[i], .task = t[i]};
+        rc = tasks(&r, device[i], 1, ORDER_WEIGHT_STREAMED, t[i], e);
+        if (rc >= 0)
+            rc = streamed(m, device[i], t[i], 1, &leg[i].alone, e);
+    }
+    if (rc >= 0)
+        rc = profile_pair(m, &leg[0], &leg[1], sync, options, m->repeatable ? 1 : PAIR_ROUNDS, took,
+                          &n, e);
+    if (rc >= 0 && n == 0)
+        rc = err_set(e, ERR_UNSUPPORTED, "%s does not report when its devices execute what",
+                     m->name);
+    if (rc >= 0)
+        *ps = profile_median(took, n);
+    *ps = rc >= 0 && *ps > 0 ? *ps : 0;
+    rig_close(&r);
+    arena_fini(&a);
+    return rc < 0 ? rc : 0;
 }
 
 static int control_time(struct machine *m, const char *kind, double *ps, struct err *e)
@@ -588,6 +633,20 @@ static int convert(struct point *p, double ps, struct err *e)
     return 0;
 }
 
+// "gpu>npu:poll".
+static int measure_pair(struct machine *m, struct point *p, struct err *e)
+{
+    size_t from = strcspn(p->what, ">"), all = strcspn(p->what, ":");
+    double ps = 0;
+    if (from >= all || !p->what[all])
+        return err_set(e, ERR_USAGE, "a join is DEVICE>DEVICE:SCHEME, found \"%s\"", p->what);
+    int device[2] = {find_device(m, p->what, from, e), 0};
+    if (device[0] < 0 || (device[1] = find_device(m, p->what + from + 1, all - from - 1, e)) < 0 ||
+        pair_time(m, device, p->what + all + 1, &ps, e) < 0)
+        return e->code;
+    return convert(p, ps, e);
+}
+
 static int measure_time(struct machine *m, struct point *p, struct err *e)
 {
     size_t len = strcspn(p->what, ":");
@@ -641,7 +700,9 @@ int characterise_measure(struct machine *m, struct point *p, struct err *e)
 {
     for (int i = 0; i < CHARACTERISE_SECTIONS; i++)
         if (!strcmp(p->section, characterise_section[i]))
-            return i == SECTION_BANDWIDTH ? measure_bandwidth(m, p, e) : measure_time(m, p, e);
+            return i == SECTION_BANDWIDTH ? measure_bandwidth(m, p, e)
+                   : i == SECTION_JOIN    ? measure_pair(m, p, e)
+                                          : measure_time(m, p, e);
     const char *near = err_nearest(p->section, characterise_section, CHARACTERISE_SECTIONS);
     return err_set(e, ERR_USAGE, "unknown section \"%s\"%s%s", p->section,
                    near ? ", did you mean " : "", near ? near : "");

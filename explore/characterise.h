@@ -22,6 +22,9 @@
 //              DEV:query                        asking the driver about a complete ticket
 //              DEV:join-SCHEME                  a hand-over under a scheme with default options
 //              control:sleep, control:pause     the smallest sleep; one turn of a polling loop
+//   join       DEV>DEV:SCHEME        -          end of the shortest operator on one device to the
+//                                               begin of one on the other (or the same) that the
+//                                               host submits when the scheme's join has returned
 //
 // A matmul is of M weight rows, K columns and N tokens; weights are Q4_0. A device with static
 // graphs runs it on the smallest graph of whole tiles that holds N. DEV alone is the isolated time:
@@ -36,7 +39,8 @@
 enum { POINT_WHAT = 24 };
 
 struct point {
-    char section[16]; // "operator", "stage", "order", "shape", "prepare", "bandwidth", "latency"
+    char section[16]; // "operator", "stage", "order", "shape", "prepare", "bandwidth", "latency",
+                      // "join"
     char what[POINT_WHAT]; // device or devices ("gpu", "gpu+npu"); of a latency, device:kind
     char order[24];        // operand order of a matmul, "" where it makes no difference
     int m, k, n;           // shape; 0 where it has no meaning

@@ -18,7 +18,7 @@ const char *const characterise_section[CHARACTERISE_SECTIONS] = {
     [SECTION_OPERATOR] = "operator", [SECTION_STAGE] = "stage",
     [SECTION_ORDER] = "order",       [SECTION_SHAPE] = "shape",
     [SECTION_PREPARE] = "prepare",   [SECTION_BANDWIDTH] = "bandwidth",
-    [SECTION_LATENCY] = "latency",
+    [SECTION_LATENCY] = "latency",   [SECTION_JOIN] = "join",
 };
 
 static const char *const UNITS[] = {"us", "ms", "GFLOP/s", "GB/s"};

@@ -13,6 +13,7 @@ enum section {
     SECTION_PREPARE,
     SECTION_BANDWIDTH,
     SECTION_LATENCY,
+    SECTION_JOIN,
     CHARACTERISE_SECTIONS,
 };
 extern const char *const characterise_section[CHARACTERISE_SECTIONS];

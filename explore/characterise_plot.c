@@ -225,14 +225,15 @@ static void bar(struct bars *b, const char *group, size_t group_len, const char 
 }
 
 // Of a bandwidth: who works together is the label, a bar for each, and one for their sum. Of a
-// latency: its kind is the label, a bar for each device.
+// latency: its kind is the label, a bar for each device. Of a join: the scheme, a bar for each
+// pair.
 static void collect(struct bars *b, enum section section)
 {
     for (int i = 0; i < b->n; i++) {
         const char *what = b->p[i].what, *at = strchr(what, '@'), *colon = strchr(what, ':');
         if (characterise_section_of(&b->p[i]) != (int)section)
             continue;
-        if (section == SECTION_LATENCY && colon)
+        if (section >= SECTION_LATENCY && colon)
             bar(b, what, (size_t)(colon - what), colon + 1, b->p[i].value);
         else if (section == SECTION_BANDWIDTH && at)
             bar(b, what, (size_t)(at - what), at + 1, b->p[i].value);
@@ -267,8 +268,9 @@ static int draw_bars(enum section section, const struct point *p, int n, const c
     for (int l = 0; l < b.n_labels; l++)
         label[l] = b.label[l];
     bool bandwidth = section == SECTION_BANDWIDTH;
-    struct plot plot = {.title = bandwidth ? "Bandwidth alone and together"
-                                           : "Submission and synchronisation",
+    struct plot plot = {.title = bandwidth                 ? "Bandwidth alone and together"
+                                 : section == SECTION_JOIN ? "From one device to another"
+                                                           : "Submission and synchronisation",
                         .xlabel = bandwidth ? "devices that work at the same time" : "",
                         .ylabel = bandwidth ? "bandwidth (GB/s)" : "time (us)",
                         .log_y = !bandwidth,
@@ -296,7 +298,7 @@ int characterise_plots(const struct point *p, int n, const char *dir, const char
         snprintf(path, sizeof path, "%s/%s.%s", dir, PICTURES[i].name, ending);
         rc = draw_lines(&PICTURES[i], &v, p, n, path, e);
     }
-    for (int s = SECTION_BANDWIDTH; rc == 0 && s <= SECTION_LATENCY; s++) {
+    for (int s = SECTION_BANDWIDTH; rc == 0 && s <= SECTION_JOIN; s++) {
         snprintf(path, sizeof path, "%s/%s.%s", dir, characterise_section[s], ending);
         rc = draw_bars((enum section)s, p, n, path, e);
     }

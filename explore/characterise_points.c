@@ -210,6 +210,34 @@ static int latencies(struct grid *g, struct err *e)
     return rc < 0 ? rc : 0;
 }
 
+// Every scheme that the machine offers, for every ordered pair of devices.
+static int joins(struct grid *g, struct err *e)
+{
+    const struct machine *m = g->m;
+    struct machine_desc desc;
+    struct arena a;
+    int rc = 0;
+    machine_describe(m, &desc);
+    arena_init(&a);
+    for (size_t s = 0; rc >= 0 && s < sync_registry_count; s++) {
+        const struct sync_ops *sync;
+        const void *options;
+        rc = sync_parse(sync_registry[s]->name, &a, &sync, &options, e);
+        if (rc < 0 || sync->offered(&desc, options, NULL) < 0)
+            continue;
+        for (int from = 0; from < m->n_devices; from++)
+            for (int to = 0; to < m->n_devices; to++) {
+                const struct device_caps *c[] = {&m->device[from]->caps, &m->device[to]->caps};
+                if (!device_can(c[0], OP_MATMUL) || !device_can(c[1], OP_MATMUL))
+                    continue;
+                struct point *p = add(g, SECTION_JOIN, 0, 0, 0, "us");
+                snprintf(p->what, sizeof p->what, "%s>%s:%s", c[0]->name, c[1]->name, sync->name);
+            }
+    }
+    arena_fini(&a);
+    return rc < 0 ? rc : 0;
+}
+
 // Grids meet in some points.
 static void drop_repeated(struct grid *g)
 {
@@ -255,6 +283,8 @@ int characterise_points(const struct machine *m, const struct characterise_optio
         }
     bandwidths(&g);
     int rc = latencies(&g, e);
+    if (rc >= 0)
+        rc = joins(&g, e);
     if (rc >= 0 && g.full)
         rc = err_set(e, ERR_MEMORY, "out of memory");
     if (rc < 0) {

@@ -219,10 +219,31 @@ static void latencies(const struct point *p, int n, FILE *f)
     }
 }
 
+// One line per pair, its schemes in order.
+static void joins(const struct point *p, int n, FILE *f)
+{
+    for (int i = 0; i < n; i++) {
+        size_t len = strcspn(p[i].what, ":");
+        bool seen = characterise_section_of(&p[i]) != SECTION_JOIN;
+        for (int j = 0; j < i && !seen; j++)
+            seen = characterise_section_of(&p[j]) == SECTION_JOIN &&
+                   !strncmp(p[j].what, p[i].what, len + 1);
+        if (seen)
+            continue;
+        fprintf(f, "  %-14.*s ", (int)len, p[i].what);
+        for (int j = i; j < n; j++)
+            if (characterise_section_of(&p[j]) == SECTION_JOIN &&
+                !strncmp(p[j].what, p[i].what, len + 1))
+                fprintf(f, "%s%s %.4g", j > i ? ", " : "",
+                        p[j].what + len + (p[j].what[len] == ':'), p[j].value);
+        fprintf(f, " %s\n", p[i].unit);
+    }
+}
+
 void characterise_summary(const struct point *p, int n, FILE *f)
 {
     static void (*const part[CHARACTERISE_SECTIONS])(const struct point *, int, FILE *) = {
-        operators, stages, orders, shapes, preparations, bandwidths, latencies};
+        operators, stages, orders, shapes, preparations, bandwidths, latencies, joins};
     for (int s = 0; s < CHARACTERISE_SECTIONS; s++) {
         bool any = false;
         for (int i = 0; i < n; i++)

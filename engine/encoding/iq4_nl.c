@@ -93,5 +93,7 @@ const struct encoding encoding_iq4_nl = {
     .bytes = sizeof(struct block_iq4_nl),
     .decode = decode,
     .encode = encode,
+    .low = -127,
+    .high = 113,
     .unpack = unpack,
 };

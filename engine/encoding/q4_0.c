@@ -68,5 +68,7 @@ const struct encoding encoding_q4_0 = {
     .bytes = sizeof(struct block_q4_0),
     .decode = decode,
     .encode = encode,
+    .low = -8,
+    .high = 7,
     .unpack = unpack,
 };

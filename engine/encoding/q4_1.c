@@ -57,5 +57,7 @@ const struct encoding encoding_q4_1 = {
     .minima = true,
     .decode = decode,
     .encode = encode,
+    .low = 0,
+    .high = 15,
     .unpack = unpack,
 };

@@ -43,5 +43,7 @@ const struct encoding encoding_q4_k = {
     .minima = true,
     .decode = decode,
     .encode = encode,
+    .low = 0,
+    .high = 15,
     .unpack = unpack,
 };

@@ -54,5 +54,7 @@ const struct encoding encoding_q5_0 = {
     .bytes = sizeof(struct block_q5_0),
     .decode = decode,
     .encode = encode,
+    .low = -16,
+    .high = 15,
     .unpack = unpack,
 };

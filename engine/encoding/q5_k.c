@@ -44,5 +44,7 @@ const struct encoding encoding_q5_k = {
     .minima = true,
     .decode = decode,
     .encode = encode,
+    .low = 0,
+    .high = 31,
     .unpack = unpack,
 };

@@ -74,5 +74,7 @@ const struct encoding encoding_q6_k = {
     .halves = true,
     .decode = decode,
     .encode = encode,
+    .low = -32,
+    .high = 31,
     .unpack = unpack,
 };

@@ -59,5 +59,7 @@ const struct encoding encoding_q8_0 = {
     .bytes = sizeof(struct block_q8_0),
     .decode = decode,
     .encode = encode,
+    .low = -128,
+    .high = 127,
     .unpack = unpack,
 };

@@ -180,6 +180,7 @@ static void describe(struct cpu *c)
         .coherent = true,
         .flag = true,
         .event = true,
+        .wake = true,
     };
 }
 

@@ -155,7 +155,7 @@ static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct 
         return err_set(e, ERR_MEMORY, "no memory for a buffer of %lld bytes", (long long)size);
     memset(b.host, 0, (size_t)whole);
     for (int i = 0; i < m->n_devices; i++) {
-        int rc = m->device[i]->ops->alloc(m->device[i], &b, e);
+        int rc = m->lost[i] ? 0 : m->device[i]->ops->alloc(m->device[i], &b, e);
         if (rc < 0) {
             while (i-- > 0)
                 m->device[i]->ops->free(m->device[i], &b);

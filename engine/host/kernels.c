@@ -36,6 +36,7 @@ static void probe(struct cpu_features *f)
     f->avx2 = avx2 && fma && f16c && (saved & 0x6) == 0x6;
     f->avx512_vnni = f->avx2 && avx512 && vnni && (saved & 0xe6) == 0xe6;
     f->amx_int8 = f->avx512_vnni && amx_tile && amx_int8 && (saved & 0x60000) == 0x60000;
+    f->amx_bf16 = f->amx_int8 && (d >> 22 & 1);
 }
 #elif defined __aarch64__
 #include <sys/auxv.h>
@@ -44,6 +45,7 @@ static void probe(struct cpu_features *f)
 {
     f->neon = 1;
     f->dotprod = getauxval(AT_HWCAP) >> 20 & 1; // HWCAP_ASIMDDP
+    f->i8mm = f->dotprod && (getauxval(AT_HWCAP2) >> 13 & 1); // HWCAP2_I8MM
 }
 #else
 static void probe(struct cpu_features *f)
@@ -82,13 +84,14 @@ int cpu_amx_permission(void)
 
 // A small odd case for each kernel: 5 rows, 3 tokens, k with a tail where the encoding allows it.
 enum { ROWS = 5, TOKENS = 3, K = 1088, K_ODD = 1077, MAX_ROW = K * 4 };
+enum { MOST_Q8 = 2 * K + K / 4 + 8 * (2 * Q8_BLOCK + 8) };
 
 struct check {
     uint32_t seed;
     int replaced;
     float x[TOKENS * K], w[ROWS * K], want[4 * K], got[4 * K];
     unsigned char encoded[ROWS * MAX_ROW];
-    unsigned char quantised[TOKENS * (K + K / 4 + 64)], other[K + K / 4 + 64];
+    unsigned char quantised[TOKENS * MOST_Q8], other[MOST_Q8];
 };
 
 static float noise(struct check *c)
@@ -168,6 +171,8 @@ static void check_vectors(struct check *c, struct cpu_kernels *k)
     g->quantise(c->x, K, c->quantised);
     k->quantise(c->x, K, c->other);
     int same = !memcmp(c->other, c->quantised, K);
+    same &= !memcmp(act_q8_pairs(c->other, K), act_q8_pairs(c->quantised, K),
+                    (size_t)act_q8_blocks(K) * Q8_BLOCK);
     same &= near(act_q8_scales(c->other, K), act_q8_scales(c->quantised, K), K / Q8_BLOCK);
     same &= near(act_q8_sums(c->other, K), act_q8_sums(c->quantised, K), K / Q8_BLOCK);
     if (!same && disagree(c, k->name, "quantise"))

@@ -20,20 +20,30 @@
 
 enum { Q8_BLOCK = 32 };
 
-// One quantised activation row of k values in memory: k int8, then k / 32 F32 scales, then k / 32
-// F32 sums of the values of a block, which is what a weight block's minimum is multiplied with;
-// padded to 64 bytes. value = scale * q, |q| <= 127.
+// One quantised activation row in memory, padded with zeros to b blocks, a multiple of 8: 32 b
+// int8; b F32 scales; b F32 sums of the values of a block, which is what a weight block's minimum
+// is multiplied with; the 32 b int8 again, in the order in which kernels_octet.inc.h takes them.
+// value = scale * q, |q| <= 127.
+static inline int act_q8_blocks(int k)
+{
+    return (k / Q8_BLOCK + 7) / 8 * 8;
+}
 static inline int64_t act_q8_bytes(int k)
 {
-    return (k + (int64_t)k / Q8_BLOCK * 8 + 63) / 64 * 64;
+    return (int64_t)act_q8_blocks(k) * (2 * Q8_BLOCK + 8);
 }
 static inline const float *act_q8_scales(const void *row, int k)
 {
-    return (const float *)(const void *)((const char *)row + k);
+    return (const float *)(const void *)((const char *)row + (int64_t)act_q8_blocks(k) * Q8_BLOCK);
 }
 static inline const float *act_q8_sums(const void *row, int k)
 {
-    return act_q8_scales(row, k) + k / Q8_BLOCK;
+    return act_q8_scales(row, k) + act_q8_blocks(k);
+}
+// Of 8 blocks: first halves of blocks 0 and 4, second halves of blocks 0 and 4; 1 and 5; ..
+static inline const char *act_q8_pairs(const void *row, int k)
+{
+    return (const char *)row + (int64_t)act_q8_blocks(k) * (Q8_BLOCK + 8);
 }
 
 // out[t * out_pitch + r] = w[r] . x[t] for r in [0, rows), t in [0, tokens).
@@ -94,7 +104,7 @@ int kernels_self_check(struct cpu_kernels *k);
 
 // What this machine executes (also asks whether the operating system saves the registers).
 struct cpu_features {
-    int avx2, avx512_vnni, amx_int8, neon, dotprod;
+    int avx2, avx512_vnni, amx_int8, amx_bf16, neon, dotprod, i8mm;
 };
 const struct cpu_features *cpu_features(void);
 // May the NEON tables run? (Compiled for the dot-product extension, they need it.)

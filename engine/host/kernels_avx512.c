@@ -13,7 +13,7 @@
 
 typedef float vf __attribute__((vector_size(64)));
 typedef float v8f __attribute__((vector_size(32)));
-typedef __m256i vq;
+typedef __m256i vq, vi8;
 
 INLINE vf v_fma(vf a, vf b, vf c)
 {
@@ -73,10 +73,24 @@ INLINE vq vq_load(const void *p)
     return _mm256_loadu_si256(p);
 }
 
-INLINE vq vq_nibbles(const void *p)
+INLINE vq vq_pair(const void *p, const void *q)
 {
-    __m128i low = _mm_loadu_si128(p), high = _mm_srli_epi16(low, 4);
-    return _mm256_and_si256(_mm256_set_m128i(high, low), _mm256_set1_epi8(15));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(p)), _mm_loadu_si128(q),
+                                   1);
+}
+
+INLINE uint64_t four_halves(const char *p, int step)
+{
+    uint16_t h[4];
+    for (int i = 0; i < 4; i++)
+        __builtin_memcpy(&h[i], p + i * step, sizeof h[i]);
+    return h[0] | (uint64_t)h[1] << 16 | (uint64_t)h[2] << 32 | (uint64_t)h[3] << 48;
+}
+
+INLINE v8f v8_halves(const char *p, int step)
+{
+    return (v8f)_mm256_cvtph_ps(
+        _mm_set_epi64x((int64_t)four_halves(p + 4 * step, step), (int64_t)four_halves(p, step)));
 }
 
 INLINE vq vq_bits(vq v, int shift, int mask)
@@ -122,6 +136,23 @@ INLINE v8f vq_dot(vq w, vq x)
 INLINE v8f vq_udot(vq w, vq x)
 {
     return (v8f)_mm256_cvtepi32_ps(_mm256_dpbusd_epi32(_mm256_setzero_si256(), w, x));
+}
+
+INLINE vi8 vi8_udot(vq w, vq x, vq v, vq y)
+{
+    return _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), w, x), v, y);
+}
+
+INLINE vi8 vi8_dot(vq w, vq x, vq v, vq y)
+{
+    return vi8_udot(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w), _mm256_abs_epi8(v),
+                    _mm256_sign_epi8(y, v));
+}
+
+INLINE v8f vi8_sums(vi8 a, vi8 b, vi8 c, vi8 d)
+{
+    __m256i v = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    return (v8f)_mm256_cvtepi32_ps(v);
 }
 
 #include "engine/host/kernels_body.inc.h"

@@ -8,13 +8,17 @@
 //   v8f, v8_set, v8_fma, v8_sum: 8 lanes, for the quantised kernels
 //   v8_bytes(p)       8 int8 to floats; v8_mul(a, b); v8_pair(p): lanes 0 to 3 p[0], 4 to 7 p[1]
 //   vq                32 int8 in one or two registers
-//   vq_load(p), vq_nibbles(p)   32 int8; 16 bytes to 32 values 0..15, low nibbles first
+//   vq_load(p), vq_pair(p, q)   32 int8; 16 from p, 16 from q
 //   vq_bits(v, s, m)  (v >> s) & m per byte; s < 0 shifts left. Bits of m come from the same byte
 //   vq_or(a, b), vq_minus(v, n)   per byte
 //   vq_spread(p)      32 bits to 16 where set, else 0
 //   vq_table(v, t)    t[v] per byte, v in 0..15
 //   vq_dot(w, x)      v8f: sum of w * x, exact; each lane has four of the 32 products, always the
 //                     same four, lanes 0 to 3 from the first 16; vq_udot: w in 0..127
+//   vi8               8 int32: lanes 0 to 3 belong to the first 16 bytes of what made them
+//   vi8_dot(w, x, v, y)   w * x + v * y, exact, in any order within a half; vi8_udot: w, v in 0..31
+//   vi8_sums(a, b, c, d)  v8f: the sums of the first halves of a, b, c, d, then of the second ones
+//   v8_halves(p, n)   8 halves, n bytes from one to the next, to floats
 //
 // Blocking: 4 weight rows by 2 tokens in 8 accumulators, which hides the latency of two
 // multipliers. They are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack.
@@ -187,167 +191,39 @@ static void mm_bf16(const struct mm *a)
     mm_float(W_BF16, a);
 }
 
-// The quantised kernels for blocks of 32: a block is one integer product and one scaled addition. A
-// block's minimum meets the sum of the activations; as an eighth per lane, it joins the same
-// accumulator. (Blocks of 256: kernels_super.inc.h.)
-INLINE int q_bytes(enum weight type)
-{
-    return type == W_Q8 ? 34 : type == W_Q4_1 ? 20 : type == W_Q5 ? 22 : 18;
-}
-
-// Stored numbers, scale, and for W_Q4_1 minimum, of block b.
-struct qb {
-    vq q;
-    float d, m;
-};
-
-INLINE struct qb q_load(enum weight type, const char *row, int b)
-{
-    uint16_t d, m;
-    struct qb v;
-    const char *p = row + (int64_t)b * q_bytes(type);
-    memcpy(&d, p, sizeof d);
-    v.d = half1(d);
-    v.m = 0;
-    switch (type) {
-    case W_Q8:
-        v.q = vq_load(p + 2);
-        break;
-    case W_Q4:
-        v.q = vq_minus(vq_nibbles(p + 2), 8);
-        break;
-    case W_Q4_1:
-        memcpy(&m, p + 2, sizeof m);
-        v.m = half1(m);
-        v.q = vq_nibbles(p + 4);
-        break;
-    case W_Q5:
-        v.q = vq_minus(vq_or(vq_nibbles(p + 6), vq_spread(p + 2)), 16);
-        break;
-    default:
-        v.q = vq_table(vq_nibbles(p + 2), iq4_nl_values);
-        break;
-    }
-    return v;
-}
-
-// One activation block beside it.
-struct xb {
-    vq q;
-    float d, eighth; // scale; an eighth of the sum
-};
-
-INLINE struct xb x_load(enum weight type, const char *row, int k, int b)
-{
-    return (struct xb){vq_load(row + b * Q8_BLOCK), act_q8_scales(row, k)[b],
-                       type == W_Q4_1 ? act_q8_sums(row, k)[b] * 0.125f : 0};
-}
-
-INLINE v8f q_add(enum weight type, const struct qb *w, const struct xb *x, v8f acc)
-{
-    if (type != W_Q4_1)
-        return v8_fma(vq_dot(w->q, x->q), v8_set(w->d * x->d), acc);
-    acc = v8_fma(vq_udot(w->q, x->q), v8_set(w->d * x->d), acc);
-    return v8_fma(v8_set(w->m), v8_set(x->eighth), acc);
-}
-
-INLINE void qblock42(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
-{
-    const char *w1 = w + a->w_pitch, *w2 = w1 + a->w_pitch, *w3 = w2 + a->w_pitch;
-    const char *y = x + a->x_pitch;
-    v8f a00 = {0}, a01 = {0}, a10 = {0}, a11 = {0}, a20 = {0}, a21 = {0}, a30 = {0}, a31 = {0};
-    for (int b = 0; b < a->k / Q8_BLOCK; b++) {
-        struct xb x0 = x_load(type, x, a->k, b), x1 = x_load(type, y, a->k, b);
-        struct qb v = q_load(type, w, b);
-        a00 = q_add(type, &v, &x0, a00), a01 = q_add(type, &v, &x1, a01);
-        v = q_load(type, w1, b);
-        a10 = q_add(type, &v, &x0, a10), a11 = q_add(type, &v, &x1, a11);
-        v = q_load(type, w2, b);
-        a20 = q_add(type, &v, &x0, a20), a21 = q_add(type, &v, &x1, a21);
-        v = q_load(type, w3, b);
-        a30 = q_add(type, &v, &x0, a30), a31 = q_add(type, &v, &x1, a31);
-    }
-    float *out1 = out + a->out_pitch;
-    out[0] = v8_sum(a00), out[1] = v8_sum(a10), out[2] = v8_sum(a20), out[3] = v8_sum(a30);
-    out1[0] = v8_sum(a01), out1[1] = v8_sum(a11), out1[2] = v8_sum(a21), out1[3] = v8_sum(a31);
-}
-
-// Two rows are two short streams that end together, before the hardware has learnt to run ahead: so
-// the next two rows, which lie behind them, are asked for meanwhile.
-INLINE void qblock21(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
-{
-    const char *w1 = w + a->w_pitch;
-    v8f a0 = {0}, a1 = {0};
-    for (int b = 0; b < a->k / Q8_BLOCK; b++) {
-        int64_t at = (int64_t)b * q_bytes(type) + 2 * a->w_pitch;
-        if (type == W_Q8 || b % 2 == 0) {
-            __builtin_prefetch(w + at);
-            __builtin_prefetch(w1 + at);
-        }
-        struct xb v = x_load(type, x, a->k, b);
-        struct qb u0 = q_load(type, w, b), u1 = q_load(type, w1, b);
-        a0 = q_add(type, &u0, &v, a0), a1 = q_add(type, &u1, &v, a1);
-    }
-    out[0] = v8_sum(a0), out[1] = v8_sum(a1);
-}
-
-INLINE void qblock11(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
-{
-    v8f acc = {0};
-    for (int b = 0; b < a->k / Q8_BLOCK; b++) {
-        struct xb v = x_load(type, x, a->k, b);
-        struct qb u = q_load(type, w, b);
-        acc = q_add(type, &u, &v, acc);
-    }
-    *out = v8_sum(acc);
-}
+#include "engine/host/kernels_octet.inc.h"
 #include "engine/host/kernels_super.inc.h"
 
-INLINE void mm_quantised(enum weight type, const struct mm *a)
+INLINE void mm_super(enum weight type, const struct mm *a)
 {
-    const bool super = type >= W_Q4K;
     for (int t = 0; t < a->tokens;) {
         const char *x = (const char *)a->x + t * a->x_pitch;
         float *out = a->out + t * a->out_pitch;
         int two = t + 2 <= a->tokens, r = 0;
-        for (; two && r + 4 <= a->rows; r += 4) {
-            const char *w = (const char *)a->w + r * a->w_pitch;
-            if (super)
-                kblock42(type, a, w, x, out + r);
-            else
-                qblock42(type, a, w, x, out + r);
-        }
-        for (; !two && r + 2 <= a->rows; r += 2) {
-            const char *w = (const char *)a->w + r * a->w_pitch;
-            if (super)
-                kblock21(type, a, w, x, out + r);
-            else
-                qblock21(type, a, w, x, out + r);
-        }
+        for (; two && r + 4 <= a->rows; r += 4)
+            kblock42(type, a, (const char *)a->w + r * a->w_pitch, x, out + r);
+        for (; !two && r + 2 <= a->rows; r += 2)
+            kblock21(type, a, (const char *)a->w + r * a->w_pitch, x, out + r);
         for (; r < a->rows; r++)
-            for (int i = 0; i <= two; i++) {
-                const char *w = (const char *)a->w + r * a->w_pitch, *y = x + i * a->x_pitch;
-                if (super)
-                    kblock11(type, a, w, y, out + i * a->out_pitch + r);
-                else
-                    qblock11(type, a, w, y, out + i * a->out_pitch + r);
-            }
+            for (int i = 0; i <= two; i++)
+                kblock11(type, a, (const char *)a->w + r * a->w_pitch, x + i * a->x_pitch,
+                         out + i * a->out_pitch + r);
         t += two ? 2 : 1;
     }
 }
 
-#define MM_QUANTISED(NAME, TYPE)                                                                   \
+#define MM_QUANTISED(NAME, TYPE, BODY)                                                             \
     static void NAME(const struct mm *a)                                                           \
     {                                                                                              \
-        mm_quantised(TYPE, a);                                                                     \
+        BODY(TYPE, a);                                                                             \
     }
-MM_QUANTISED(mm_q8_0, W_Q8)
-MM_QUANTISED(mm_q4_0, W_Q4)
-MM_QUANTISED(mm_q4_1, W_Q4_1)
-MM_QUANTISED(mm_q5_0, W_Q5)
-MM_QUANTISED(mm_iq4_nl, W_IQ4)
-MM_QUANTISED(mm_q4_k, W_Q4K)
-MM_QUANTISED(mm_q5_k, W_Q5K)
-MM_QUANTISED(mm_q6_k, W_Q6K)
+MM_QUANTISED(mm_q8_0, W_Q8, mm_octets)
+MM_QUANTISED(mm_q4_0, W_Q4, mm_octets)
+MM_QUANTISED(mm_q4_1, W_Q4_1, mm_octets)
+MM_QUANTISED(mm_q5_0, W_Q5, mm_octets)
+MM_QUANTISED(mm_iq4_nl, W_IQ4, mm_octets)
+MM_QUANTISED(mm_q4_k, W_Q4K, mm_super)
+MM_QUANTISED(mm_q5_k, W_Q5K, mm_super)
+MM_QUANTISED(mm_q6_k, W_Q6K, mm_super)
 
 #endif

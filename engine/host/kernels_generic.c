@@ -22,6 +22,9 @@ typedef struct {
 typedef struct {
     int8_t v[32];
 } vq;
+typedef struct {
+    i32x4 low, high;
+} vi8;
 
 INLINE vf v_fma(vf a, vf b, vf c)
 {
@@ -108,11 +111,25 @@ INLINE vq vq_pack(u8x16 low, u8x16 high)
     return v;
 }
 
-INLINE vq vq_nibbles(const void *p)
+INLINE vq vq_pair(const void *p, const void *q)
 {
-    u8x16 q;
-    memcpy(&q, p, sizeof q);
-    return vq_pack(q & 15, q >> 4);
+    vq v;
+    memcpy(v.v, p, 16);
+    memcpy(v.v + 16, q, 16);
+    return v;
+}
+
+INLINE vf four_halves(const char *p, int step)
+{
+    uint16_t h[4];
+    for (int i = 0; i < 4; i++)
+        memcpy(&h[i], p + i * step, sizeof h[i]);
+    return v_f16(h);
+}
+
+INLINE v8f v8_halves(const char *p, int step)
+{
+    return (v8f){four_halves(p, step), four_halves(p + 4 * step, step)};
 }
 
 INLINE u8x16 bits16(u8x16 b, int shift, int mask)
@@ -162,18 +179,41 @@ INLINE i16x8 products(const int8_t *w, const int8_t *x)
 
 // Lane i sums the values i, i + 4, i + 8, i + 12 of a half. Two products of int8 fit into 16 bits
 // (at most 2 * 128 * 127).
-INLINE vf dot16(const int8_t *w, const int8_t *x)
+INLINE i32x4 dot16(const int8_t *w, const int8_t *x)
 {
     i16x8 a = products(w, x) + products(w + 8, x + 8);
     i16x4 half[2];
     memcpy(half, &a, sizeof a);
-    i32x4 sum = __builtin_convertvector(half[0], i32x4) + __builtin_convertvector(half[1], i32x4);
-    return __builtin_convertvector(sum, vf);
+    return __builtin_convertvector(half[0], i32x4) + __builtin_convertvector(half[1], i32x4);
 }
 
 INLINE v8f vq_dot(vq w, vq x)
 {
-    return (v8f){dot16(w.v, x.v), dot16(w.v + 16, x.v + 16)};
+    return (v8f){__builtin_convertvector(dot16(w.v, x.v), vf),
+                 __builtin_convertvector(dot16(w.v + 16, x.v + 16), vf)};
+}
+
+INLINE vi8 vi8_dot(vq w, vq x, vq v, vq y)
+{
+    return (vi8){dot16(w.v, x.v) + dot16(v.v, y.v),
+                 dot16(w.v + 16, x.v + 16) + dot16(v.v + 16, y.v + 16)};
+}
+
+INLINE vi8 vi8_udot(vq w, vq x, vq v, vq y)
+{
+    return vi8_dot(w, x, v, y);
+}
+
+INLINE vf four_sums(i32x4 a, i32x4 b, i32x4 c, i32x4 d)
+{
+    i32x4 s = {a[0] + a[1] + a[2] + a[3], b[0] + b[1] + b[2] + b[3], c[0] + c[1] + c[2] + c[3],
+               d[0] + d[1] + d[2] + d[3]};
+    return __builtin_convertvector(s, vf);
+}
+
+INLINE v8f vi8_sums(vi8 a, vi8 b, vi8 c, vi8 d)
+{
+    return (v8f){four_sums(a.low, b.low, c.low, d.low), four_sums(a.high, b.high, c.high, d.high)};
 }
 
 INLINE v8f vq_udot(vq w, vq x)

@@ -20,6 +20,7 @@ const int kernels_neon_dotprod = 0;
 typedef float vf __attribute__((vector_size(16)));
 typedef float32x4x2_t v8f;
 typedef int8x16x2_t vq;
+typedef int32x4x2_t vi8;
 
 INLINE vf v_fma(vf a, vf b, vf c)
 {
@@ -81,11 +82,22 @@ INLINE v8f v8_pair(const float *p)
     return (v8f){{vdupq_n_f32(p[0]), vdupq_n_f32(p[1])}};
 }
 
-INLINE vq vq_nibbles(const void *p)
+INLINE vq vq_pair(const void *p, const void *q)
 {
-    uint8x16_t q = vld1q_u8(p);
-    return (vq){
-        {vreinterpretq_s8_u8(vandq_u8(q, vdupq_n_u8(15))), vreinterpretq_s8_u8(vshrq_n_u8(q, 4))}};
+    return (vq){{vld1q_s8(p), vld1q_s8(q)}};
+}
+
+INLINE float32x4_t four_halves(const char *p, int step)
+{
+    uint16_t h[4];
+    for (int i = 0; i < 4; i++)
+        memcpy(&h[i], p + i * step, sizeof h[i]);
+    return (float32x4_t)v_f16(h);
+}
+
+INLINE v8f v8_halves(const char *p, int step)
+{
+    return (v8f){{four_halves(p, step), four_halves(p + 4 * step, step)}};
 }
 
 INLINE int8x16_t bits16(int8x16_t v, int shift, int mask)
@@ -131,26 +143,50 @@ INLINE vq vq_table(vq v, const int8_t *table)
                  vqtbl1q_s8(t, vreinterpretq_u8_s8(v.val[1]))}};
 }
 
-// Lane i of the result: the four products 4i .. 4i + 3.
-INLINE int32x4_t dot4(int8x16_t w, int8x16_t x)
+// Lane i of the result: the four products 4i .. 4i + 3 added to sum.
+INLINE int32x4_t dot4(int32x4_t sum, int8x16_t w, int8x16_t x)
 {
 #ifdef __ARM_FEATURE_DOTPROD
-    return vdotq_s32(vdupq_n_s32(0), w, x);
+    return vdotq_s32(sum, w, x);
 #else
     int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(x)), high = vmull_high_s8(w, x);
-    return vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+    return vaddq_s32(sum, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
 #endif
 }
 
 INLINE v8f vq_dot(vq w, vq x)
 {
-    return (v8f){
-        {vcvtq_f32_s32(dot4(w.val[0], x.val[0])), vcvtq_f32_s32(dot4(w.val[1], x.val[1]))}};
+    const int32x4_t zero = vdupq_n_s32(0);
+    return (v8f){{vcvtq_f32_s32(dot4(zero, w.val[0], x.val[0])),
+                  vcvtq_f32_s32(dot4(zero, w.val[1], x.val[1]))}};
 }
 
 INLINE v8f vq_udot(vq w, vq x)
 {
     return vq_dot(w, x);
+}
+
+INLINE vi8 vi8_dot(vq w, vq x, vq v, vq y)
+{
+    const int32x4_t zero = vdupq_n_s32(0);
+    return (vi8){{dot4(dot4(zero, w.val[0], x.val[0]), v.val[0], y.val[0]),
+                  dot4(dot4(zero, w.val[1], x.val[1]), v.val[1], y.val[1])}};
+}
+
+INLINE vi8 vi8_udot(vq w, vq x, vq v, vq y)
+{
+    return vi8_dot(w, x, v, y);
+}
+
+INLINE float32x4_t four_sums(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d)
+{
+    return vcvtq_f32_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
+}
+
+INLINE v8f vi8_sums(vi8 a, vi8 b, vi8 c, vi8 d)
+{
+    return (v8f){{four_sums(a.val[0], b.val[0], c.val[0], d.val[0]),
+                  four_sums(a.val[1], b.val[1], c.val[1], d.val[1])}};
 }
 
 #include "engine/host/kernels_body.inc.h"

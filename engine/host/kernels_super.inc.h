@@ -13,13 +13,6 @@ INLINE int k_bytes(enum weight type)
     return type == W_Q4K ? 144 : type == W_Q5K ? 176 : 210;
 }
 
-INLINE v8f v8_load(const float *p)
-{
-    v8f v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
 struct kscales {
     v8f d, m;         // of 8 chunks; m: minima, negated
     float halves[16]; // W_Q6K: of 16 values each
@@ -137,7 +130,8 @@ INLINE void kblock42(enum weight type, const struct mm *a, const char *w, const 
     out1[0] = v8_sum(a01), out1[1] = v8_sum(a11), out1[2] = v8_sum(a21), out1[3] = v8_sum(a31);
 }
 
-// The blocks of the two rows behind these are asked for meanwhile, as in qblock21.
+// The blocks of the two rows behind these are asked for meanwhile, because two short streams end
+// before the hardware has learnt to run ahead.
 INLINE void kblock21(enum weight type, const struct mm *a, const char *w, const char *x, float *out)
 {
     const char *w1 = w + a->w_pitch;

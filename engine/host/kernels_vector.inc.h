@@ -42,10 +42,17 @@ INLINE vf v_exp(vf x)
     return (vf)((vi)p + (__builtin_convertvector(n, vi) << 23));
 }
 
+// Where the first half of block b stands in act_q8_pairs; its second half is 32 bytes further on.
+INLINE int64_t pair_at(int b)
+{
+    return b / 8 * (8 * Q8_BLOCK) + b % 4 * (2 * Q8_BLOCK) + b / 4 % 2 * 16;
+}
+
 static void quantise(const float *x, int k, void *row)
 {
-    int8_t *q = row;
-    float *scale = (float *)(void *)((char *)row + k), *sums = scale + k / Q8_BLOCK;
+    int blocks = act_q8_blocks(k);
+    int8_t *q = row, *pairs = q + (int64_t)blocks * (Q8_BLOCK + 8);
+    float *scale = (float *)(void *)(q + (int64_t)blocks * Q8_BLOCK), *sums = scale + blocks;
     for (int b = 0; b < k / Q8_BLOCK; b++, x += Q8_BLOCK, q += Q8_BLOCK) {
         const vi magnitude = (vi){0} + 0x7fffffff;
         vf top = {0};
@@ -71,6 +78,16 @@ static void quantise(const float *x, int k, void *row)
         for (int i = 0; i < V_W; i++)
             sum += total[i];
         sums[b] = scale[b] * (float)sum;
+        int8_t *pair = pairs + pair_at(b);
+        memcpy(pair, q, 16);
+        memcpy(pair + 32, q + 16, 16);
+    }
+    for (int b = k / Q8_BLOCK; b < blocks; b++) {
+        int8_t *pair = pairs + pair_at(b);
+        memset((int8_t *)row + (int64_t)b * Q8_BLOCK, 0, Q8_BLOCK);
+        memset(pair, 0, 16);
+        memset(pair + 32, 0, 16);
+        scale[b] = sums[b] = 0;
     }
 }
 

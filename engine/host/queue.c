@@ -3,6 +3,12 @@
 // word is the only truth about completion: the consumer stores it with release order after the
 // task's results, so whoever sees s also sees the results of tasks 1..s.
 //
+// A waiter sleeps in the kernel on `done_epoch`, the word beside the flag, and says in `want` for
+// which ticket: the lowest one that anybody waits for. The consumer makes a system call only when
+// the flag reaches it; tasks before it wake nobody and cost one look at `want`. Lowering `want` and
+// then looking at the flag on one side, storing the flag and then looking at `want` on the other,
+// all four sequentially consistent: one of the two sees the other (engine/host/futex.h).
+//
 // Producers exclude each other by a mutex (the executor is one thread, so it is never contended);
 // the consumer takes no lock to fetch a task. Statistics have a mutex of their own, taken once per
 // task.
@@ -16,6 +22,8 @@
 #include "engine/host/host.h"
 #include "engine/host/team.h"
 #include "engine/machine.h"
+
+#define NOBODY UINT64_MAX
 
 struct queue {
     queue_fn *fn;
@@ -34,7 +42,7 @@ struct queue {
 
     _Alignas(64) _Atomic uint64_t flag;       // last ticket completed
     _Alignas(64) _Atomic uint32_t done_epoch; // waiters sleep on it
-    _Atomic int waiters;
+    _Atomic uint64_t want;                    // lowest ticket that one of them waits for, NOBODY
 
     _Atomic bool failed;
     struct err error;          // written before `failed`; constant afterwards
@@ -119,6 +127,17 @@ static void execute(struct queue *q, uint64_t seq)
     pthread_mutex_unlock(&q->lock);
 }
 
+// Whoever sleeps for a later ticket says so again.
+static void wake_waiters(struct queue *q, uint64_t seq)
+{
+    uint64_t want = atomic_load(&q->want);
+    if (want == NOBODY || (want > seq && !atomic_load(&q->failed)))
+        return;
+    atomic_store(&q->want, NOBODY); // before the epoch: who lowers it later sees the new one
+    atomic_fetch_add(&q->done_epoch, 1);
+    futex_wake_all(&q->done_epoch);
+}
+
 static void *consumer_main(void *arg)
 {
     struct queue *q = arg;
@@ -128,8 +147,8 @@ static void *consumer_main(void *arg)
         if (!atomic_load(&q->failed))
             execute(q, seq);
         if (!atomic_load(&q->failed))
-            atomic_store_explicit(&q->flag, seq, memory_order_release);
-        announce(&q->done_epoch, &q->waiters);
+            atomic_store(&q->flag, seq); // release, and before the look at `want`
+        wake_waiters(q, seq);
     }
     return NULL;
 }
@@ -137,14 +156,15 @@ static void *consumer_main(void *arg)
 // Until ticket seq is complete or the queue has failed.
 static void sleep_until(struct queue *q, uint64_t seq)
 {
-    atomic_fetch_add(&q->waiters, 1);
     for (;;) {
         uint32_t epoch = atomic_load(&q->done_epoch);
-        if (atomic_load_explicit(&q->flag, memory_order_acquire) >= seq || atomic_load(&q->failed))
-            break;
+        uint64_t want = atomic_load(&q->want);
+        while (want > seq && !atomic_compare_exchange_weak(&q->want, &want, seq))
+            ;
+        if (atomic_load(&q->flag) >= seq || atomic_load(&q->failed))
+            return; // `want` may stay behind: it costs one wake-up of nobody
         futex_sleep(&q->done_epoch, epoch);
     }
-    atomic_fetch_sub(&q->waiters, 1);
 }
 
 int queue_create(queue_fn *fn, void *ctx, int spin, const struct conf_int_list *pin,
@@ -159,6 +179,7 @@ int queue_create(queue_fn *fn, void *ctx, int spin, const struct conf_int_list *
     q->spin = spin;
     q->pin = *pin;
     q->act_bytes = act_bytes;
+    atomic_init(&q->want, NOBODY);
     pthread_mutex_init(&q->producer, NULL);
     pthread_mutex_init(&q->lock, NULL);
     int rc = pthread_create(&q->thread, NULL, consumer_main, q);
@@ -237,7 +258,8 @@ int queue_wait(struct queue *q, uint64_t seq, enum wait_mode mode, struct err *e
     if (seq > atomic_load(&q->submitted))
         return err_set(e, ERR_USAGE, "wait for ticket %llu, which was not submitted",
                        (unsigned long long)seq);
-    // The explicit finish of a driver polls a little before it sleeps; a callback always sleeps.
+    // The explicit finish of a driver polls a little before it sleeps. Callback and futex are one
+    // and the same here: no driver stands between the thread that completes and the one that waits.
     int turns = mode == WAIT_FINISH ? q->spin : 0;
     for (int turn = 0; turn < turns; turn++) {
         if (atomic_load_explicit(&q->flag, memory_order_acquire) >= seq)

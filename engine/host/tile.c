@@ -282,6 +282,7 @@ static int describe(struct tile *u, const struct tile_options *o, struct err *e)
         .coherent = true,
         .flag = true,
         .event = true,
+        .wake = true,
     };
     if (o->sizes.n < 1 || o->sizes.n > DEVICE_MAX_SIZES)
         return err_at(e, ERR_CONFIG, NULL, 0, "npu.sizes", "1 to %d sizes expected, %d given",

@@ -4,13 +4,15 @@
 //
 // Everything happens in tiles of 32 weight rows by 32 columns (k). A row of tiles is kept in one
 // piece, tile after tile along k: F32 tiles are [k][row], so that one activation multiplies 32 rows
-// at once; int8 tiles are [k / 4][row][4], the order in which AMX and the dot-product instructions
-// of AVX-512 and ARM take the operand, with one F32 scale per row.
+// at once; integer tiles are [k / 4][row][4], the order in which AMX and the dot-product
+// instructions of AVX-512 and ARM take the operand, with one F32 scale per row. There are two kinds
+// of them: of bytes, and of nibbles for encodings whose integers have 4 bits, which halves the
+// bytes that come from memory and tells the kernels that sums stay small.
 //
-// Any block encoding becomes int8 tiles without loss (its integers and scales, see struct chunk).
-// Two things that an int8 tile has no place for are kept beside: scales per 16 columns (Q6_K) make
-// two tiles of 32 columns, each with the other's half zero; minima (Q4_K) are a matrix of their
-// own, [rows][k / 32] in F32 tiles, which multiplies the sums of the activations' blocks.
+// Any block encoding becomes integer tiles without loss (its integers and scales, see struct
+// chunk). Two things that an integer tile has no place for are kept beside: scales per 16 columns
+// (Q6_K) make two tiles of 32 columns, each with the other's half zero; minima (Q4_K) are a matrix
+// of their own, [rows][k / 32] in F32 tiles, which multiplies the sums of the activations' blocks.
 #ifndef ENGINE_HOST_TILE_H
 #define ENGINE_HOST_TILE_H
 
@@ -26,16 +28,34 @@ struct tile_i8 {
     int8_t q[TILE / 4][TILE][4]; // value (row, k) at q[k / 4][row][k % 4]
     float scale[TILE];           // per row
 };
-_Static_assert(sizeof(struct tile_i8) % 64 == 0, "tiles keep their alignment in a row");
+struct tile_i4 {
+    // Value (row, k) plus a bias that all tiles of a tensor share: for k < 16 the low nibble of
+    // q[k / 4][row][k % 4], above the high nibble of q[k / 4 - 4][row][k % 4].
+    uint8_t q[TILE / 8][TILE][4];
+    float scale[TILE]; // per row
+};
+_Static_assert(sizeof(struct tile_i8) % 64 == 0 && sizeof(struct tile_i4) % 64 == 0,
+               "tiles keep their alignment in a row");
 
-// acc[t][row] += x[t] . w[row] over one tile, for t in [0, tokens). Activations are in tile order
-// too: the 32 values of a tile's columns, token after token; acc is [tokens][TILE].
+// One row of tiles against some tokens: acc[t][row] += x[t] . w[row]. Activations are in tile order
+// too, the 32 values of a tile's columns, token after token. Those of the integer kernels are
+// bytes, 128 + q with |q| <= 127, and have a scale per token and tile.
+struct tile_run {
+    const void *w;      // tiles of the kernel's kind, 64-byte aligned, one behind the other along k
+    int tiles, halves;  // tile i holds columns of TILE * (i / halves) to TILE * (i / halves + 1)
+    int bias;           // of nibbles
+    const void *x;      // [tiles / halves][step][TILE]
+    const float *scale; // [tiles / halves][step]; NULL for floats
+    int step;           // tokens from one tile of x to the next
+    int tokens;         // of them, how many to compute
+    float *acc;         // [tokens][TILE], 64-byte aligned
+};
+// The integer kernels of all instruction sets give the same bits: the sum of 32 products is exact,
+// then acc = fma(sum, scale of the row * scale of the token, acc), in the order of the tiles.
+typedef void tile_fn(const struct tile_run *r);
 struct tile_kernels {
     const char *name;
-    void (*f32)(const struct tile_f32 *w, const float *x, int tokens, float *acc);
-    // scale: one per token.
-    void (*i8)(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
-               float *acc);
+    tile_fn *f32, *i8, *i4;
 };
 
 enum tile_isa {
@@ -45,13 +65,15 @@ enum tile_isa {
     TILE_AVX512,
     TILE_AMX,
     TILE_NEON,
+    TILE_I8MM,
+    TILE_ISAS
 };
-#define TILE_ISA_CHOICES "auto|generic|avx2|avx512|amx|neon"
+#define TILE_ISA_CHOICES "auto|generic|avx2|avx512|amx|neon|i8mm"
 
 extern const struct tile_kernels tile_generic;
 // NULL where the build has none.
-extern const struct tile_kernels *const tile_avx2, *const tile_avx512, *const tile_amx,
-                                                                           *const tile_neon;
+extern const struct tile_kernels *const tile_avx2, *const tile_avx512, *const tile_amx;
+extern const struct tile_kernels *const tile_neon, *const tile_i8mm;
 
 // As kernels_select: checked against the generic table, replaced on a mismatch.
 int tile_select(enum tile_isa isa, struct tile_kernels *out, struct err *e);
@@ -62,15 +84,18 @@ struct packed {
     const void *data; // whose copy this is
     const struct encoding *enc;
     int64_t rows, cols;
-    bool int8;
+    enum tile_kind { TILES_F32, TILES_I8, TILES_I4 } kind;
+    int bias; // of nibbles
     int k_tiles;
-    int halves;    // int8 tiles per tile of columns: 1 or 2
-    int min_tiles; // F32 tiles of minima, behind the int8 tiles; 0: none
+    int halves;    // integer tiles per tile of columns: 1 or 2
+    int min_tiles; // F32 tiles of minima, behind the integer tiles; 0: none
     struct packed_row {
-        void *tiles;          // k_tiles of struct tile_f32 or tile_i8; NULL: not loaded
+        void *tiles;          // k_tiles * halves of the kind's struct; NULL: not loaded
         uint64_t fingerprint; // of the source rows
     } * row;                  // [ceil(rows / TILE)]
 };
+// Bytes from the start of a row of tiles to its minima.
+int64_t packed_minima(const struct packed *p);
 
 struct store;
 struct store *store_create(bool exact, int64_t *resident, int64_t limit); // NULL: no memory
@@ -87,7 +112,7 @@ struct tile_graph {
     int m, k, m0, m1, n;
     enum operand_order order;
     int block;    // tokens that stay in the arrays at a time: all (weight-stationary) or one tile
-    void *x;      // activations in tile order: [k / TILE][block][TILE], F32 or int8
+    void *x;      // activations in tile order: [k / TILE][block][TILE], F32 or bytes
     float *scale; // of int8 activations: [k / TILE][block]
     float *sums;  // of the blocks of int8 activations, in tile order: [k / TILE^2][block][TILE]
     char *row;    // one quantised row

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The F32 tile kernel, included by the files that define a vector type: vf with V_W lanes, v_fma,
-// INLINE. Two tokens at a time: 64 sums, of which each vector of weights serves two. Alone it is
-// empty.
+// What the tile kernels share, included by the files that define a vector type: vf with V_W lanes,
+// v_fma, INLINE. Alone it is empty.
+//
+// The F32 kernel takes two tokens at a time: 64 sums, of which each vector of weights serves two.
 #ifdef V_W
 
 #include <string.h>
@@ -53,15 +54,34 @@ INLINE void stripe1(const struct tile_f32 *w, int r, const float *x, float *acc)
     v_add_to(acc + 2 * V_W, a2), v_add_to(acc + 3 * V_W, a3);
 }
 
-static void run_f32(const struct tile_f32 *w, const float *x, int tokens, float *acc)
+// for each tile of a run: `tile`, and `at`, the first of its tokens in x and scale.
+#define FOR_TILES(r, type)                                                                         \
+    for (int64_t i = 0, at = 0; i < (r)->tiles; at = ++i / (r)->halves * (r)->step)                \
+        for (const type *tile = (const type *)(r)->w + i, *end = tile + 1; tile < end; tile++)
+
+static void run_f32(const struct tile_run *r)
 {
-    int t = 0;
-    for (; t + 2 <= tokens; t += 2)
-        for (int r = 0; r < TILE; r += 4 * V_W)
-            stripe2(w, r, x + t * TILE, x + (t + 1) * TILE, acc + t * TILE);
-    if (t < tokens)
-        for (int r = 0; r < TILE; r += 4 * V_W)
-            stripe1(w, r, x + t * TILE, acc + t * TILE);
+    FOR_TILES(r, struct tile_f32)
+    {
+        const float *x = (const float *)r->x + at * TILE;
+        int t = 0;
+        for (; t + 2 <= r->tokens; t += 2)
+            for (int m = 0; m < TILE; m += 4 * V_W)
+                stripe2(tile, m, x + t * TILE, x + (t + 1) * TILE, r->acc + t * TILE);
+        for (int m = 0; t < r->tokens && m < TILE; m += 4 * V_W)
+            stripe1(tile, m, x + t * TILE, r->acc + t * TILE);
+    }
+}
+
+INLINE void bytes_of(const struct tile_i4 *tile, int bias, struct tile_i8 *out)
+{
+    const uint8_t *q = tile->q[0][0];
+    int8_t *to = out->q[0][0];
+    memcpy(out->scale, tile->scale, sizeof out->scale);
+    for (int i = 0; i < TILE * TILE / 2; i++) {
+        to[i] = (int8_t)((q[i] & 15) - bias);
+        to[i + TILE * TILE / 2] = (int8_t)((q[i] >> 4) - bias);
+    }
 }
 
 #endif

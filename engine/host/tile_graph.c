@@ -17,6 +17,8 @@
 #include "engine/host/exec.h"
 #include "engine/host/tile.h"
 
+enum { PASS = 64 }; // tokens; their sums of a row of tiles are 8 KiB
+
 static int64_t round_up(int64_t v, int64_t to)
 {
     return (v + to - 1) / to * to;
@@ -107,37 +109,35 @@ struct run {
     int n;      // first token of the block, relative to t->n0
     int tokens; // of the block, padding included
     int real;   // of them, those that the task has
-    int form;   // what g->x holds: 0 F32, 1 int8, -1 nothing yet
+    int form;   // what g->x holds: 0 F32, 1 integers, -1 nothing yet
 };
 
 // Brings the block's activations in, in tile order and in the form that the weight needs. Padding
-// and columns behind k are zeros.
-static void bring_in(struct run *r, bool int8)
+// and columns behind k are zeros; the zero of integers is 128.
+static void bring_in(struct run *r, bool integer)
 {
     const struct task *t = r->t;
     int k = r->g->k;
     int64_t step = (int64_t)r->tokens * TILE; // values from a tile to the next along k
-    if (r->form == (int)int8)
+    if (r->form == (int)integer)
         return;
-    r->form = int8;
+    r->form = integer;
     for (int i = 0; i < r->tokens; i++) {
         const float *x = i < r->real ? exec_row(t->in, t->n0 + r->n + i) : NULL;
         const float *scale = act_q8_scales(r->g->row, k), *sum = act_q8_sums(r->g->row, k);
-        if (int8 && x)
+        if (integer && x)
             r->vector->quantise(x, k, r->g->row);
         for (int kt = 0; kt < k_tiles(k); kt++) {
             int n = k - kt * TILE < TILE ? k - kt * TILE : TILE;
-            int8_t *q = (int8_t *)r->g->x + kt * step + i * TILE;
+            uint8_t *q = (uint8_t *)r->g->x + kt * step + i * TILE;
             float *f = (float *)r->g->x + kt * step + i * TILE;
-            if (int8 && x)
-                memcpy(q, r->g->row + kt * TILE, TILE);
-            else if (int8)
-                memset(q, 0, TILE);
-            else if (x)
+            for (int j = 0; integer && j < TILE; j++)
+                q[j] = (uint8_t)((x ? (uint8_t)r->g->row[kt * TILE + j] : 0) ^ 128);
+            if (!integer && x)
                 memcpy(f, x + kt * TILE, (size_t)n * 4);
-            if (!int8)
+            if (!integer)
                 memset(x ? f + n : f, 0, (size_t)(x ? TILE - n : TILE) * 4);
-            if (int8) {
+            if (integer) {
                 r->g->scale[kt * r->tokens + i] = x ? scale[kt] : 0;
                 r->g->sums[kt / TILE * step + i * TILE + kt % TILE] = x ? sum[kt] : 0;
             }
@@ -145,31 +145,47 @@ static void bring_in(struct run *r, bool int8)
     }
 }
 
-// One row of tiles against the whole block; the sums are in g->acc afterwards.
-static void row_of_tiles(const struct run *r, const struct packed *p, int64_t tile)
+// One row of tiles against tokens [t0, t1) of the block; the sums are in g->acc afterwards.
+static void some_tokens(const struct run *r, const struct packed *p, const char *tiles, int t0,
+                        int t1)
 {
     const struct tile_graph *g = r->g;
-    const void *tiles = p->row[tile].tiles;
-    memset(g->acc, 0, (size_t)r->tokens * TILE * 4);
-    for (int kt = 0; kt < p->k_tiles; kt++) {
-        int64_t at = (int64_t)kt * r->tokens;
-        for (int h = 0; p->int8 && h < p->halves; h++)
-            r->k->i8((const struct tile_i8 *)tiles + kt * p->halves + h,
-                     (const int8_t *)g->x + at * TILE, g->scale + at, r->tokens, g->acc);
-        if (!p->int8)
-            r->k->f32((const struct tile_f32 *)tiles + kt, (const float *)g->x + at * TILE,
-                      r->tokens, g->acc);
-    }
-    const void *minima = (const struct tile_i8 *)tiles + p->k_tiles * p->halves;
-    for (int mt = 0; p->int8 && mt < p->min_tiles; mt++)
-        r->k->f32((const struct tile_f32 *)minima + mt, g->sums + (int64_t)mt * r->tokens * TILE,
-                  r->tokens, g->acc);
+    bool integer = p->kind != TILES_F32;
+    struct tile_run a = {
+        .w = tiles,
+        .tiles = p->k_tiles * p->halves,
+        .halves = p->halves,
+        .bias = p->bias,
+        .x = (const char *)g->x + (int64_t)t0 * TILE * (integer ? 1 : 4),
+        .scale = integer ? g->scale + t0 : NULL,
+        .step = r->tokens,
+        .tokens = t1 - t0,
+        .acc = g->acc + t0 * TILE,
+    };
+    memset(a.acc, 0, (size_t)a.tokens * TILE * sizeof *a.acc);
+    (p->kind == TILES_I4 ? r->k->i4 : p->kind == TILES_I8 ? r->k->i8 : r->k->f32)(&a);
+    if (!p->min_tiles)
+        return;
+    a.w = tiles + packed_minima(p);
+    a.tiles = p->min_tiles;
+    a.halves = 1;
+    a.x = g->sums + (int64_t)t0 * TILE;
+    a.scale = NULL;
+    r->k->f32(&a);
+}
+
+// Tokens in passes of a few, so that their sums stay in the first cache level while the row of
+// tiles comes from the second.
+static void row_of_tiles(const struct run *r, const struct packed *p, int64_t tile)
+{
+    for (int t = 0; t < r->tokens; t += PASS)
+        some_tokens(r, p, p->row[tile].tiles, t, t + PASS < r->tokens ? t + PASS : r->tokens);
 }
 
 static void run_segment(struct run *r, const struct packed *p, const struct segment *s)
 {
     int64_t r1 = s->r0 + s->m1 - s->m0;
-    bring_in(r, p->int8);
+    bring_in(r, p->kind != TILES_F32);
     for (int64_t tile = s->r0 / TILE; tile * TILE < r1; tile++) {
         int64_t a = tile * TILE > s->r0 ? tile * TILE : s->r0;
         int64_t b = (tile + 1) * TILE < r1 ? (tile + 1) * TILE : r1;

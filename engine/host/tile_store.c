@@ -31,12 +31,16 @@ struct store *store_create(bool exact, int64_t *resident, int64_t limit)
     return s;
 }
 
+int64_t packed_minima(const struct packed *p)
+{
+    static const int64_t size[] = {sizeof(struct tile_f32), sizeof(struct tile_i8),
+                                   sizeof(struct tile_i4)};
+    return p->k_tiles * p->halves * size[p->kind];
+}
+
 static int64_t row_bytes(const struct packed *p)
 {
-    if (!p->int8)
-        return p->k_tiles * (int64_t)sizeof(struct tile_f32);
-    return p->k_tiles * p->halves * (int64_t)sizeof(struct tile_i8) +
-           p->min_tiles * (int64_t)sizeof(struct tile_f32);
+    return packed_minima(p) + p->min_tiles * (int64_t)sizeof(struct tile_f32);
 }
 
 static int64_t row_tiles(const struct packed *p)
@@ -115,10 +119,12 @@ static struct packed *make_entry(struct store *s, const struct tensor *w)
     if (!p)
         return NULL;
     *p = (struct packed){.data = w->data, .enc = w->enc, .rows = w->rows, .cols = w->cols};
-    p->int8 = !s->exact && w->enc->unpack;
+    bool integer = !s->exact && w->enc->unpack, four = w->enc->high - w->enc->low < 16;
+    p->kind = !integer ? TILES_F32 : four && !w->enc->halves ? TILES_I4 : TILES_I8;
+    p->bias = -w->enc->low;
     p->k_tiles = (int)((w->cols + TILE - 1) / TILE);
-    p->halves = w->enc->halves ? 2 : 1;
-    p->min_tiles = w->enc->minima ? (p->k_tiles + TILE - 1) / TILE : 0;
+    p->halves = integer && w->enc->halves ? 2 : 1;
+    p->min_tiles = integer && w->enc->minima ? (p->k_tiles + TILE - 1) / TILE : 0;
     p->row = calloc((size_t)row_tiles(p), sizeof *p->row);
     if (!p->row) {
         free(p);
@@ -137,18 +143,33 @@ static void pack_f32(const struct packed *p, const float *row, int r, struct til
 
 _Static_assert((int)TILE == (int)CHUNK_VALUES, "a chunk is a row of a tile");
 
-static void pack_i8(const struct packed *p, const char *row, int r, struct tile_i8 *out)
+static void pack_i8(const struct packed *p, const struct chunk *c, int b, int r, void *tiles)
 {
-    struct tile_f32 *minima = (struct tile_f32 *)(void *)(out + p->k_tiles * p->halves);
+    struct tile_i8 *out = (struct tile_i8 *)tiles + b * p->halves;
+    for (int h = 0; h < p->halves; h++)
+        out[h].scale[r] = c->scale[h];
+    for (int k = 0; k < TILE; k++)
+        out[k * p->halves / TILE].q[k / 4][r][k % 4] = c->q[k];
+}
+
+static void pack_i4(const struct packed *p, const struct chunk *c, int b, int r, void *tiles)
+{
+    struct tile_i4 *out = (struct tile_i4 *)tiles + b;
+    out->scale[r] = c->scale[0];
+    for (int k = 0; k < TILE / 2; k++)
+        out->q[k / 4][r][k % 4] =
+            (uint8_t)((c->q[k] + p->bias) | (c->q[k + TILE / 2] + p->bias) << 4);
+}
+
+static void pack_integers(const struct packed *p, const char *row, int r, void *out)
+{
+    struct tile_f32 *minima = (struct tile_f32 *)(void *)((char *)out + packed_minima(p));
     for (int b = 0; b < p->k_tiles; b++) {
         struct chunk c;
         p->enc->unpack(row, b, &c);
+        (p->kind == TILES_I4 ? pack_i4 : pack_i8)(p, &c, b, r, out);
         if (p->min_tiles)
             minima[b / TILE].w[b % TILE][r] = c.min;
-        for (int h = 0; h < p->halves; h++)
-            out[b * p->halves + h].scale[r] = c.scale[h];
-        for (int k = 0; k < TILE; k++)
-            out[b * p->halves + k * p->halves / TILE].q[k / 4][r][k % 4] = c.q[k];
     }
 }
 
@@ -159,8 +180,8 @@ static void pack(const struct packed *p, int64_t tile, float *scratch, void *out
     for (int r = 0; r < TILE && tile * TILE + r < p->rows; r++) {
         int64_t source = encoding_size(p->enc, p->cols);
         const char *row = (const char *)p->data + (tile * TILE + r) * source;
-        if (p->int8) {
-            pack_i8(p, row, r, out);
+        if (p->kind != TILES_F32) {
+            pack_integers(p, row, r, out);
         } else {
             p->enc->decode(row, scratch, p->cols);
             pack_f32(p, scratch, r, out);

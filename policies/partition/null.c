@@ -8,7 +8,8 @@ static int plan(const struct graph *g, const struct machine_desc *d, const struc
 {
     (void)c, (void)options;
     int device = 0;
-    while (device < d->n_devices && d->device[device].static_graphs)
+    while (device < d->n_devices &&
+           (d->device[device].static_graphs || !device_can(&d->device[device], OP_MATMUL)))
         device++;
     if (device == d->n_devices)
         return err_set(e, ERR_UNSUPPORTED, "policy null needs a device with dynamic shapes");

@@ -208,7 +208,8 @@ double split_total(const struct cost_table *c, const struct partners *w, const s
     const double *split = o->split;
     if (n == 1 && flexible > 0 && split[w->flexible] >= 0 && split[w->npu] >= 0)
         return fmax(flexible + split[w->flexible], npu + split[w->npu]) + copy;
-    double join = o->join[w->npu] + o->join[w->flexible];
+    double there = o->pair[w->flexible][w->npu], back = o->pair[w->npu][w->flexible];
+    double join = there >= 0 && back >= 0 ? there + back : o->join[w->npu] + o->join[w->flexible];
     return fmax(flexible, npu) + join + copy;
 }
 

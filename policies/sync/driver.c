@@ -6,7 +6,13 @@
 // Snapdragon 8 Gen 3, whatever the amount of work.
 // Loses: wherever operators are short, so in decode with several hundred joins per token; it also
 // drains the queue, so the next submission starts cold.
-#include "engine/sync.h"
+#include "policies/sync/util_flag.h"
+
+struct options {
+    int core; // enum core_class
+};
+
+static const struct conf_row rows[] = {SYNC_CORE_ROW(struct options, core)};
 
 static int offered(const struct machine_desc *d, const void *options, struct err *e)
 {
@@ -17,7 +23,7 @@ static int offered(const struct machine_desc *d, const void *options, struct err
 static int join(struct machine *m, const void *options, const struct ticket *t, int n,
                 struct err *e)
 {
-    (void)options;
+    sync_place(m, ((const struct options *)options)->core);
     for (int i = 0; i < n; i++) {
         struct device *d = m->device[t[i].device];
         if (d->ops->wait(d, t[i].seq, WAIT_FINISH, e) < 0)
@@ -29,6 +35,9 @@ static int join(struct machine *m, const void *options, const struct ticket *t, 
 const struct sync_ops sync_driver = {
     .name = "driver",
     .doc = "explicit finish of the device's driver",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof rows[0],
+    .options_size = sizeof(struct options),
     .offered = offered,
     .join = join,
 };

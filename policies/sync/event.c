@@ -6,7 +6,13 @@
 // (clSetEventCallback).
 // Loses: a callback travels through the driver's thread and the scheduler, tens to hundreds of
 // microseconds that a polled flag does not pay; short operators feel it.
-#include "engine/sync.h"
+#include "policies/sync/util_flag.h"
+
+struct options {
+    int core; // enum core_class
+};
+
+static const struct conf_row rows[] = {SYNC_CORE_ROW(struct options, core)};
 
 static int offered(const struct machine_desc *d, const void *options, struct err *e)
 {
@@ -21,7 +27,7 @@ static int offered(const struct machine_desc *d, const void *options, struct err
 static int join(struct machine *m, const void *options, const struct ticket *t, int n,
                 struct err *e)
 {
-    (void)options;
+    sync_place(m, ((const struct options *)options)->core);
     for (int i = 0; i < n; i++) {
         struct device *d = m->device[t[i].device];
         if (d->ops->wait(d, t[i].seq, WAIT_EVENT, e) < 0)
@@ -33,6 +39,9 @@ static int join(struct machine *m, const void *options, const struct ticket *t, 
 const struct sync_ops sync_event = {
     .name = "event",
     .doc = "sleep until the device's completion callback",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof rows[0],
+    .options_size = sizeof(struct options),
     .offered = offered,
     .join = join,
 };

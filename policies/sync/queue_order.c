@@ -30,7 +30,7 @@ static int join(struct machine *m, const void *options, const struct ticket *t, 
                 struct err *e)
 {
     const struct options *o = options;
-    sync_flags_place(m, &o->flag);
+    sync_place(m, o->flag.core);
     sync_flags_sleep(m, &o->sleep, t, n);
     return sync_flags_poll(m, &o->flag, t, n, e);
 }

@@ -12,10 +12,10 @@ int sync_flags_offered(const struct machine_desc *d, const char *scheme, struct 
     return 0;
 }
 
-void sync_flags_place(struct machine *m, const struct sync_flag_options *o)
+void sync_place(struct machine *m, int core)
 {
-    if (o->core != CORE_ANY)
-        m->ops->place(m, (enum core_class)o->core);
+    if (core != CORE_ANY)
+        m->ops->place(m, (enum core_class)core);
 }
 
 static inline __attribute__((always_inline)) int poll(struct machine *m,

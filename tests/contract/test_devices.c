@@ -238,6 +238,12 @@ static void queue_on_device(struct rig *r)
         CHECK_INT(d->ops->poll(d, seq[7], &e), 1);
         CHECK_OK(d->ops->wait(d, seq[7], WAIT_EVENT, &e), &e);
     }
+    if (d->caps.wake) { // who sleeps on the flag word is there to see it
+        CHECK(d->caps.flag);
+        CHECK_OK(d->ops->wait(d, seq[8], WAIT_FUTEX, &e), &e);
+        CHECK(r->m->ops->flag(r->m, d->index) >= seq[8]);
+        CHECK_OK(d->ops->wait(d, seq[8], WAIT_FUTEX, &e), &e);
+    }
     if (d->caps.flag) { // polling alone is enough to see the end
         uint64_t last = 0, now;
         while ((now = r->m->ops->flag(r->m, d->index)) < seq[TASKS - 1]) {

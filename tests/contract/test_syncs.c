@@ -8,9 +8,12 @@
 #include "base/digest.h"
 #include "engine/executor.h"
 #include "engine/policy.h"
+#include "tests/engine/fake.h"
 
 enum { RUNS = 50, PROMPT = 9 };
 static const int32_t prompt[PROMPT] = {1, 409, 407, 261, 408, 384, 300, 261, 546};
+
+extern const struct sync_ops sync_futex;
 
 static struct model *stories(void)
 {
@@ -238,6 +241,8 @@ static void test_schemes_say_what_they_miss(void)
         struct err e = {0};
         const char *name = sync_registry[i]->name;
         CHECK_OK(sync_parse(name, &a, &s, &options, &e), &e);
+        if (!strcmp(name, "futex"))
+            continue;
         CHECK_OK(s->offered(&all, options, &e), &e); // this SoC has flags and callbacks
         bool flags =
             !strcmp(name, "poll") || !strcmp(name, "sleep_poll") || !strcmp(name, "queue_order");
@@ -257,6 +262,135 @@ static void test_schemes_say_what_they_miss(void)
     }
     arena_fini(&a);
     machines_close(m);
+}
+
+// futex needs one device whose own thread wakes the host; the others need a callback at least.
+static void test_futex_needs_a_thread(void)
+{
+    struct machine *m = machines_soc("configs/soc/sd8gen3.cfg", false);
+    struct machine_desc d;
+    struct err e = {0};
+    if (!m)
+        return;
+    machine_describe(m, &d); // a phone: nobody but drivers
+    CHECK_INT(sync_futex.offered(&d, NULL, &e), ERR_UNSUPPORTED);
+    CHECK_HAS(e.msg, "futex");
+    CHECK_HAS(e.msg, "event"); // what to use
+    d.device[d.cpu].wake = true;
+    CHECK_OK(sync_futex.offered(&d, NULL, &e), &e);
+    d.device[d.npu].event = false;
+    CHECK_INT(sync_futex.offered(&d, NULL, &e), ERR_UNSUPPORTED);
+    CHECK_STR(e.key, "npu");
+    d.device[d.npu].wake = true; // a thread of its own is enough
+    CHECK_OK(sync_futex.offered(&d, NULL, &e), &e);
+    machines_close(m);
+}
+
+// ---- a device that reports nothing before its driver's finish ----
+
+// A machine where a flag word is never seen must not be offered what polls it, whoever asks.
+static void test_no_flag_before_finish(void)
+{
+    const enum fake_kind kinds[] = {FAKE_GPU, FAKE_NPU};
+    struct fake *f = fake_open(kinds, 2, 0.5, 1);
+    struct model *model = stories();
+    struct split s;
+    f->dev[0].base.caps.flag = false;
+    f->dev[0].base.caps.event = false;
+    if (split_open(&s, &f->m, model, "weight_centric:partner=gpu")) {
+        int offered = 0;
+        for (size_t i = 0; i < sync_registry_count; i++) {
+            const struct sync_ops *sync;
+            const void *options;
+            struct err e = {0};
+            CHECK_OK(sync_parse(sync_registry[i]->name, &s.arena, &sync, &options, &e), &e);
+            if (executor_set_sync(s.x, sync, options, &e) < 0) {
+                CHECK_STR(e.key, "gpu"); // who it is
+                continue;
+            }
+            offered++;
+            CHECK_STR(sync->name, "driver");
+            split_run(&s, NULL);
+        }
+        CHECK_INT(offered, 1);
+    }
+    split_close(&s);
+    model_close(model);
+    fake_close(&f->m);
+}
+
+// Every way of waiting that a join uses on a machine of two devices, one with a thread that wakes.
+static enum wait_mode waited[MACHINE_MAX_DEVICES][8];
+static int waits[MACHINE_MAX_DEVICES], first_to_last[8], n_waits;
+
+static int spy_wait(struct device *d, uint64_t seq, enum wait_mode mode, struct err *e)
+{
+    waited[d->index][waits[d->index]++] = mode;
+    first_to_last[n_waits++] = d->index;
+    return fake_wait(d, seq, mode, e);
+}
+
+static void test_futex_waits_for_the_last_one_first(void)
+{
+    const enum fake_kind kinds[] = {FAKE_CPU, FAKE_GPU};
+    struct fake *f = fake_open(kinds, 2, 0, 1);
+    struct device_ops spy = *f->dev[0].base.ops;
+    struct arena a = {0};
+    const struct sync_ops *sync;
+    const void *options;
+    struct err e = {0};
+    spy.wait = spy_wait;
+    f->dev[0].base.ops = f->dev[1].base.ops = &spy;
+    f->dev[0].base.caps.wake = true;
+    f->dev[1].base.caps.flag = false; // nothing to see: it is not polled
+    CHECK_OK(sync_parse("futex:spin=0 us", &a, &sync, &options, &e), &e);
+    const struct ticket t[] = {{0, 0, 100}, {1, 0, 900}};
+    CHECK_OK(sync->join(&f->m, options, t, 2, &e), &e);
+    CHECK_INT(n_waits, 2);
+    CHECK_INT(first_to_last[0], 1);
+    CHECK_INT(first_to_last[1], 0);
+    CHECK_INT(waited[0][0], WAIT_FUTEX);
+    CHECK_INT(waited[1][0], WAIT_EVENT);
+    CHECK_OK(sync->join(&f->m, options, t, 0, &e), &e); // nothing to wait for
+    CHECK_INT(n_waits, 2);
+    arena_fini(&a);
+    fake_close(&f->m);
+}
+
+// Where the control plane waits is an option of all of them.
+static enum core_class placed;
+static void spy_place(struct machine *m, enum core_class core)
+{
+    (void)m;
+    placed = core;
+}
+
+static void test_every_scheme_has_a_core(void)
+{
+    const enum fake_kind kinds[] = {FAKE_CPU, FAKE_GPU};
+    struct fake *f = fake_open(kinds, 2, 0.5, 1);
+    struct machine_ops spy = *f->m.ops;
+    struct arena a = {0};
+    spy.place = spy_place;
+    f->m.ops = &spy;
+    for (size_t i = 0; i < sync_registry_count; i++) {
+        char spec[64];
+        const struct sync_ops *sync;
+        const void *options;
+        struct err e = {0};
+        const struct ticket t[] = {{0, 0, 0}, {1, 0, 0}};
+        snprintf(spec, sizeof spec, "%s:core=little", sync_registry[i]->name);
+        CHECK_OK(sync_parse(spec, &a, &sync, &options, &e), &e);
+        placed = CORE_ANY;
+        CHECK_OK(sync->join(&f->m, options, t, 2, &e), &e);
+        CHECK_INT(placed, CORE_LITTLE);
+        placed = CORE_ANY; // not asked for
+        CHECK_OK(sync_parse(sync->name, &a, &sync, &options, &e), &e);
+        CHECK_OK(sync->join(&f->m, options, t, 2, &e), &e);
+        CHECK_INT(placed, CORE_ANY);
+    }
+    arena_fini(&a);
+    fake_close(&f->m);
 }
 
 // ---- what they cost, by hand ----
@@ -408,5 +542,7 @@ static void test_schemes_rank_in_a_whole_run(void)
 
 TESTS(contract_syncs, T(test_simulated_machines_with_values),
       T(test_simulated_machines_without_values), T(test_host_cpu_and_npu), T(test_host_gpu_and_npu),
-      T(test_schemes_say_what_they_miss), T(test_costs_follow_from_the_definitions),
+      T(test_schemes_say_what_they_miss), T(test_futex_needs_a_thread),
+      T(test_no_flag_before_finish), T(test_futex_waits_for_the_last_one_first),
+      T(test_every_scheme_has_a_core), T(test_costs_follow_from_the_definitions),
       T(test_schemes_rank_in_a_whole_run))

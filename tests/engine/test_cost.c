@@ -127,6 +127,30 @@ static char *written(const struct cost_table *t)
     return text;
 }
 
+// A table of before there were pairs is the same table, and one that knows a pair is another.
+static void test_pairs(void)
+{
+    struct cost_table *t = plane(), *u = plane();
+    for (int a = 0; a < MACHINE_MAX_DEVICES; a++)
+        for (int b = 0; b < MACHINE_MAX_DEVICES; b++)
+            CHECK(cost_get_overheads(t)->pair[a][b] < 0);
+    char *text = written(t);
+    CHECK(!strstr(text, "pair"));
+    cost_overheads(t)->pair[2][1] = 0;
+    CHECK(cost_digest(t) != cost_digest(u));
+    free(text);
+    text = written(t);
+    CHECK_HAS(text, "\npair,2,0,0,0,1,0\n");
+    cost_overheads(t)->pair[2][1] = -1;
+    CHECK(cost_digest(t) == cost_digest(u));
+    cost_overheads(u)->pair[1][2] = 0;
+    cost_overheads(t)->pair[2][1] = 0;
+    CHECK(cost_digest(t) != cost_digest(u));
+    free(text);
+    cost_destroy(t);
+    cost_destroy(u);
+}
+
 static void test_the_file_reads_back_to_the_last_bit(void)
 {
     struct rng *r = rng_create(1, "cost");
@@ -211,6 +235,9 @@ static void test_a_malformed_file_is_refused_with_its_line(void)
         {H ROW ROW, 3, "twice"},
         {H "join,0,0,0,0,0,1\njoin,1,0,0,0,0,1\njoin,0,0,0,0,0,2\n", 4, "twice"},
         {H "join,0,0,64,0,0,1\n", 2, "must be 0"},
+        {H "pair,0,0,0,0,1,1\npair,1,0,0,0,0,1\npair,0,0,0,0,1,2\n", 4, "twice"},
+        {H "pair,0,0,0,1,1,1\n", 2, "must be 0"},
+        {H "pair,0,0,0,0,4,1\n", 2, "x a device"},
         {H "together,0,0,0,0,0,0.5\n", 2, "below 1"},
         {H "together_many,0,0,0,0,0,0\n", 2, "below 1"},
     };
@@ -282,7 +309,7 @@ static void test_strange_files(void)
     cost_destroy(t);
 }
 
-TESTS(engine_cost, T(test_an_empty_table_knows_nothing), T(test_points_are_exact),
+TESTS(engine_cost, T(test_an_empty_table_knows_nothing), T(test_pairs), T(test_points_are_exact),
       T(test_between_and_beyond), T(test_attention_by_cached_rows),
       T(test_the_file_reads_back_to_the_last_bit),
       T(test_a_malformed_file_is_refused_with_its_line), T(test_what_files_may_look_like),

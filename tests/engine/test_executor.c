@@ -296,6 +296,96 @@ static void test_it_refuses_what_cannot_be(void)
     model_close(without);
 }
 
+// ---- when tasks are expected to complete ----
+
+static double
+    latest; // (due - now) of what was joined since it was last cleared: the most, in tasks
+
+static int spy_offered(const struct machine_desc *d, const void *options, struct err *e)
+{
+    (void)d, (void)options, (void)e;
+    return 0;
+}
+
+static int spy_join(struct machine *m, const void *options, const struct ticket *t, int n,
+                    struct err *e)
+{
+    (void)options;
+    for (int i = 0; i < n; i++)
+        latest = fmax(latest, (double)(t[i].due - m->ops->now(m)) / FAKE_TASK_PS);
+    for (int i = 0; i < n; i++)
+        if (m->device[t[i].device]->ops->wait(m->device[t[i].device], t[i].seq, WAIT_FINISH, e) < 0)
+            return e->code;
+    return 0;
+}
+
+static const struct sync_ops spy = {.name = "spy", .offered = spy_offered, .join = spy_join};
+
+// Every task takes FAKE_TASK_PS; the table says `wrong` times that. Every third operator is on the
+// second device, if `two`. Returns what was expected at the latest in each of two runs.
+static void expectations(double wrong, bool two, bool repeatable, double *out)
+{
+    const enum fake_kind kinds[] = {FAKE_CPU, FAKE_GPU};
+    struct fake *f = fake_open(kinds, 2, 0, 1);
+    struct model *model = plans_model(4, "llama", true);
+    struct cost_table *t = cost_create();
+    struct executor *x = NULL;
+    struct program *p = NULL;
+    struct err e = {0};
+    struct graph g;
+    struct plan plan;
+    f->m.repeatable = repeatable;
+    CHECK_OK(executor_create(&f->m, model, 8, 4, &x, &e), &e);
+    CHECK_OK(executor_set_sync(x, &spy, NULL, &e), &e);
+    graph_build(model, 4, 0, &g);
+    plan_init(&plan, "by hand", 4);
+    struct plan_step *s = plan_add_step(&plan, 0, 4);
+    for (int i = 0; i < g.n_ops; i++) {
+        const struct op *op = &g.op[i];
+        for (int d = 0; d < 2; d++)
+            for (int n = 1; n <= 4; n += 3) // out_norm and the head are of one token
+                if (op->kind == OP_MATMUL)
+                    cost_add_matmul(t, d, 0, op->k, op->m, n, wrong * FAKE_TASK_PS);
+                else
+                    cost_add_op(t, d, op->kind, op->m, n, 4, wrong * FAKE_TASK_PS);
+        plan_whole(&plan, s, op, 4, two && i % 3 == 2);
+    }
+    const int32_t ids[4] = {1, 2, 3, 4};
+    CHECK_OK(executor_compile(x, &plan, &g, t, &p, &e), &e);
+    for (int i = 0; i < 2; i++) {
+        latest = 0;
+        CHECK_OK(executor_run(x, p, ids, 0, &e), &e);
+        out[i] = latest;
+    }
+    executor_release(x, p);
+    plan_fini(&plan);
+    executor_destroy(x);
+    cost_destroy(t);
+    model_close(model);
+    fake_close(&f->m);
+}
+
+static void test_expectations_follow_what_was_seen(void)
+{
+    static const double wrong[] = {0.5, 1, 2, 10};
+    for (int i = 0; i < 4; i++) {
+        double real[2], model[2], split[2];
+        // One device: joined once, at the end. The second run knows what the first one took.
+        expectations(wrong[i], false, false, real);
+        expectations(wrong[i], false, true, model);
+        CHECK(real[1] > 30);
+        CHECK_NEAR(real[0], model[0], 1e-9);
+        CHECK_NEAR(real[0] / real[1], wrong[i], 0.01 * wrong[i]);
+        CHECK(model[1] >= model[0]); // a model takes the time that its profile says
+        // Two: no more than the two or three tasks between two joins are still to come, however
+        // many were over sooner than expected.
+        expectations(wrong[i], true, false, split);
+        CHECK(split[0] <= 4 * wrong[i] + 0.1);
+        CHECK(split[1] <= 4 + 0.1);
+    }
+}
+
 TESTS(engine_executor, T(test_random_plans_give_the_same_bits), T(test_work_is_conserved),
       T(test_copies_are_the_least), T(test_per_shard_schemes_submit_ahead),
-      T(test_failures_travel_up_and_leave_nothing), T(test_it_refuses_what_cannot_be))
+      T(test_expectations_follow_what_was_seen), T(test_failures_travel_up_and_leave_nothing),
+      T(test_it_refuses_what_cannot_be))

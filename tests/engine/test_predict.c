@@ -86,6 +86,26 @@ static void test_a_hand_over_costs_both_ways(void)
     }
 }
 
+// Where the pair was measured, it is that; the other direction stays what the two devices say.
+static void test_a_hand_over_by_pair(void)
+{
+    static const double pair[] = {3, 27, 90}; // less than submit, the same, more
+    for (int i = 0; i < 3; i++) {
+        struct bench b;
+        open_layers(&b, 32, 6);
+        on_npu(&b, "o", false);
+        struct cost_overheads *o = cost_overheads(b.cost);
+        o->pair[GPU][NPU] = pair[i];
+        CHECK_NEAR(predicted(&b), alone(6) + 6 * (N - G + pair[i] + 5 + 30), 1e-6);
+        o->pair[NPU][GPU] = 200;
+        CHECK_NEAR(predicted(&b), alone(6) + 6 * (N - G + pair[i] + 200), 1e-6);
+        // Two operators in a row are one hand-over there and one back.
+        on_npu(&b, "add_attn", false);
+        CHECK_NEAR(predicted(&b), alone(6) + 6 * (N - G + pair[i] + 200), 1e-6);
+        bench_close(&b);
+    }
+}
+
 // q and kv, and a run of operators of any kind.
 static void test_neighbours_share_a_hand_over(void)
 {
@@ -234,6 +254,7 @@ static void test_cuts(void)
 }
 
 TESTS(engine_predict, T(test_one_device_streams), T(test_a_hand_over_costs_both_ways),
-      T(test_neighbours_share_a_hand_over), T(test_q_and_kv_run_side_by_side),
-      T(test_shared_by_two), T(test_shared_the_other_way_round), T(test_contention_while_both_work),
-      T(test_copies_are_the_hosts), T(test_unknown), T(test_steps_add_up), T(test_cuts))
+      T(test_a_hand_over_by_pair), T(test_neighbours_share_a_hand_over),
+      T(test_q_and_kv_run_side_by_side), T(test_shared_by_two), T(test_shared_the_other_way_round),
+      T(test_contention_while_both_work), T(test_copies_are_the_hosts), T(test_unknown),
+      T(test_steps_add_up), T(test_cuts))

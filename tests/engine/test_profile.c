@@ -126,6 +126,8 @@ static void test_overheads(void)
         CHECK_NEAR(o->together[d], 1, 0.01);
         CHECK_NEAR(o->together_many[d], 1, 0.01);
     }
+    // Nor does it say when it executed what.
+    CHECK(o->pair[0][1] < 0 && o->pair[1][0] < 0);
     CHECK(o->copy_bandwidth[0] > 0);
     CHECK_NEAR(o->copy_bandwidth[1], 0, 0);
     cost_destroy(t);

@@ -20,7 +20,7 @@ static void test_registries_are_sorted_and_complete(void)
         for (size_t r = 0; r < p->n_rows; r++)
             CHECK(p->rows[r].doc && p->rows[r].offset < p->options_size && p->rows[r].fallback);
     }
-    CHECK(sync_registry_count >= 5);
+    CHECK(sync_registry_count >= 6);
     for (size_t i = 0; i < sync_registry_count; i++) {
         const struct sync_ops *s = sync_registry[i];
         struct err e;

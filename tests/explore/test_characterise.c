@@ -200,6 +200,33 @@ static void test_latencies_are_the_configuration(void)
     machines_close(m);
 }
 
+static double join(struct machine *m, const char *what)
+{
+    return value(m, "join", what, "", 0, 0, 0, "us");
+}
+
+// What the host learns of the producer's end by its scheme, and what it takes to start the
+// consumer; on its own queue a task follows at once where nobody joins it.
+static void test_joins_are_the_configuration(void)
+{
+    static const char *const set[] = {"gpu.queue.restart=77 us", "gpu.queue.finish=333 us",
+                                      "gpu.queue.event=41 us",   "npu.queue.restart=21 us",
+                                      "npu.queue.finish=111 us", "npu.queue.event=43 us",
+                                      "control.pause=500 ns",    NULL};
+    struct machine *m = soc(set);
+    CHECK_NEAR(join(m, "gpu>npu:driver"), 333 + 21, 1e-9);
+    CHECK_NEAR(join(m, "gpu>npu:event"), 41 + 21, 1e-9);
+    CHECK_NEAR(join(m, "npu>gpu:driver"), 111 + 77, 1e-9);
+    CHECK_NEAR(join(m, "npu>gpu:event"), 43 + 77, 1e-9);
+    CHECK_NEAR(join(m, "gpu>gpu:driver"), 333 + 77, 1e-9);
+    CHECK_NEAR(join(m, "gpu>npu:poll"), 21, 0.500001); // and up to a turn
+    CHECK_NEAR(join(m, "npu>gpu:sleep_poll"), 77, 0.500001);
+    CHECK_NEAR(join(m, "gpu>npu:queue_order"), 21, 0.500001);
+    CHECK(join(m, "gpu>gpu:queue_order") < 1);
+    CHECK(join(m, "npu>npu:queue_order") < 1);
+    machines_close(m);
+}
+
 static void test_preparation(void)
 {
     static const char *const set[] = {"npu.prepare=7 ms", "npu.prepare_kib=20 us", NULL};
@@ -233,7 +260,8 @@ static void all_points(struct machine *m)
         if (!CHECK_OK(characterise_measure(m, &p[i], &e), &e))
             test_note("%s: %s %s %d %d %d", m->name, p[i].section, p[i].what, p[i].m, p[i].k,
                       p[i].n);
-        CHECK(isfinite(p[i].value) && p[i].value > 0);
+        bool gap = !strcmp(p[i].section, "join"); // of a queue; may be none
+        CHECK(isfinite(p[i].value) && (p[i].value > 0 || (gap && p[i].value == 0)));
         seen[characterise_section_of(&p[i])] = true;
     }
     for (int i = n - 1; i >= 0; i--) {
@@ -323,7 +351,7 @@ static void test_the_host(void)
             test_note("%s %s", p[i].section, p[i].what);
         // A difference of two noisy times may be nothing.
         CHECK(isfinite(p[i].value) && p[i].value >= 0);
-        CHECK(p[i].value > 0 || !strcmp(p[i].section, "latency"));
+        CHECK(p[i].value > 0 || !strcmp(p[i].section, "latency") || !strcmp(p[i].section, "join"));
         measured++;
     }
     CHECK(measured > 12);
@@ -358,6 +386,13 @@ static void test_points_that_make_no_sense(void)
     refused(m, point("latency", "gpu", "", 0, 0, 0, "us"), ERR_USAGE, "DEVICE:KIND");
     refused(m, point("latency", "gpu:finnish", "", 0, 0, 0, "us"), ERR_USAGE, "finish");
     refused(m, point("latency", "gpu:join-sleep_pol", "", 0, 0, 0, "us"), ERR_USAGE, "sleep_poll");
+    refused(m, point("join", "gpu:poll", "", 0, 0, 0, "us"), ERR_USAGE, "DEVICE>DEVICE:SCHEME");
+    refused(m, point("join", "gpu>npu", "", 0, 0, 0, "us"), ERR_USAGE, "DEVICE>DEVICE:SCHEME");
+    refused(m, point("join", "gpu>npv:poll", "", 0, 0, 0, "us"), ERR_DEVICE, "did you mean npu");
+    refused(m, point("join", "gqu>npu:poll", "", 0, 0, 0, "us"), ERR_DEVICE, "did you mean gpu");
+    refused(m, point("join", "gpu>npu:pol", "", 0, 0, 0, "us"), ERR_USAGE, "poll");
+    refused(m, point("join", "gpu>npu:futex", "", 0, 0, 0, "us"), ERR_UNSUPPORTED, "thread");
+    refused(m, point("join", "gpu>npu:poll", "", 0, 0, 0, "GB/s"), ERR_USAGE, "GB/s");
     refused(m, point("latency", "control:nap", "", 0, 0, 0, "us"), ERR_USAGE, "sleep or pause");
     machines_close(m);
 }
@@ -528,8 +563,9 @@ static void test_summary(void)
 
 static void test_pictures(void)
 {
-    static const char *const names[] = {"operator-size", "operator-tokens", "stage",     "order",
-                                        "shape",         "prepare",         "bandwidth", "latency"};
+    static const char *const names[] = {"operator-size", "operator-tokens", "stage",
+                                        "order",         "shape",           "prepare",
+                                        "bandwidth",     "latency",         "join"};
     char dir[300], path[400];
     struct err e = {0};
     int n;
@@ -555,6 +591,7 @@ static void test_pictures(void)
 
 TESTS(explore_characterise, T(test_gpu_is_linear_then_flat), T(test_stages), T(test_orders),
       T(test_shapes), T(test_bandwidth), T(test_latencies_are_the_configuration),
-      T(test_preparation), T(test_every_soc), T(test_the_full_grid), T(test_values_change_nothing),
-      T(test_the_host), T(test_points_that_make_no_sense), T(test_csv_round_trip),
-      T(test_malformed_files), T(test_summary), T(test_pictures))
+      T(test_joins_are_the_configuration), T(test_preparation), T(test_every_soc),
+      T(test_the_full_grid), T(test_values_change_nothing), T(test_the_host),
+      T(test_points_that_make_no_sense), T(test_csv_round_trip), T(test_malformed_files),
+      T(test_summary), T(test_pictures))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make arm64: Partita for ARM64 Linux, cross-built here and tested under qemu-aarch64.
-#   sh tools/cross/arm64.sh [sysroot|build|bundle|test]...    (without words: all four)
+#   sh tools/cross/arm64.sh [sysroot|build|bundle|test|quick]...    (without words: the first four)
 # sysroot  downloads the ARM64 packages of the libraries that Partita links, and their C library,
 #          and unpacks them into build/arm64-sysroot. apt keeps its lists and downloads below build/
 #          too: nothing is installed, the machine's own packages and architectures stay as they are.
@@ -13,6 +13,9 @@
 #          kernels in them also on one that does not (cortex-a53): there the first build must fall
 #          back to generic C and the second must run NEON. The examples, and tools/digests.sh with
 #          the x86 program in build/release, demand equal digests of whatever is simulated.
+# quick    for CI, some minutes: builds the program and those suites that are quick and have bytes,
+#          threads or kernels in them, and runs these on three processors: with dot products, with
+#          int8 matrix products too (max), and with neither.
 # SUITES="tests/engine/test_op ..." takes the place of the list of suites of the first run.
 # Emulated time is not a phone's time: nothing here measures speed.
 set -eu
@@ -23,7 +26,8 @@ libraries="libconfig-dev libgsl-dev libjansson-dev libsqlite3-dev ocl-icd-opencl
 full=build/release-arm64
 base=build/release-arm64-base
 bundle=$PWD/build/partita-arm64
-kernel_suites="tests/engine/host/test_cpu tests/engine/host/test_tile tests/golden/test_tokens_cpu"
+quick_kernel_suites="tests/engine/host/test_cpu tests/engine/host/test_tile"
+kernel_suites="$quick_kernel_suites tests/golden/test_tokens_cpu"
 jobs=${JOBS:-$(nproc)}
 
 unpack_sysroot() {
@@ -51,13 +55,17 @@ cross_make() { # tag target... [variable=value]...
         STANDIN_RUNNER="\"qemu-aarch64\", \"-cpu\", \"max\", \"-L\", \"$sysroot\"," "$@"
 }
 
-build() {
-    cross_make -arm64 test-programs
-    # Only the files of the kernels differ between the two builds.
+# Only the files of the kernels differ between the two builds.
+build_base() { # suite...
     mkdir -p "$base"
     cp -a "$full/." "$base"
     find "$base" -name '*_neon.o' -exec rm {} +
-    cross_make -arm64-base ISA_neon=-march=armv8-a "$base/partita" $(printf "$base/%s " $kernel_suites)
+    cross_make -arm64-base ISA_neon=-march=armv8-a "$base/partita" $(printf "$base/%s " "$@")
+}
+
+build() {
+    cross_make -arm64 test-programs
+    build_base $kernel_suites
 }
 
 bundle() {
@@ -132,11 +140,13 @@ bundle_runs() {
     [ -n "$want" ] && [ "$got" = "$want" ]
 }
 
+neon_runs() {
+    neon neoverse-n1 "$full" runs && neon cortex-a53 "$full" refuses && neon cortex-a53 "$base" runs
+}
+
 run_tests() {
     rc=0
-    neon neoverse-n1 "$full" runs || rc=1
-    neon cortex-a53 "$full" refuses || rc=1
-    neon cortex-a53 "$base" runs || rc=1
+    neon_runs || rc=1
     suites neoverse-n1 "$full" $all_suites || rc=1
     suites cortex-a53 "$full" $kernel_suites || rc=1
     suites cortex-a53 "$base" $kernel_suites || rc=1
@@ -152,6 +162,20 @@ all_suites=${SUITES:-$(find tests/base tests/sim tests/dram tests/models tests/e
     -name 'test_*.c' ! -name 'test_opencl*' ! -name 'test_lpddr_schedule.c' ! -name 'test_cycle.c' \
     ! -name 'test_replay.c' | sort | sed 's/[.]c$//')}
 
+quick_suites="$quick_kernel_suites $(find tests/base -name 'test_*.c' | sort | sed 's/[.]c$//')
+    tests/engine/test_encoding tests/engine/test_gguf tests/engine/test_tokenizer tests/engine/test_executor
+    tests/engine/host/test_queue tests/contract/test_devices"
+quick() {
+    cross_make -arm64 "$full/partita" $(printf "$full/%s " $quick_suites)
+    build_base $quick_kernel_suites
+    rc=0
+    neon_runs || rc=1
+    suites neoverse-n1 "$full" $quick_suites || rc=1
+    suites max,pauth-impdef=on "$full" $quick_kernel_suites || rc=1
+    suites cortex-a53 "$base" $quick_kernel_suites || rc=1
+    return $rc
+}
+
 [ $# -gt 0 ] || set -- sysroot build bundle test
 for step in "$@"; do
     case $step in
@@ -159,6 +183,7 @@ for step in "$@"; do
     build) build ;;
     bundle) bundle ;;
     test) run_tests ;;
-    *) echo "arm64.sh: unknown step '$step': sysroot, build, bundle or test" >&2 && exit 1 ;;
+    quick) quick ;;
+    *) echo "arm64.sh: unknown step '$step': sysroot, build, bundle, test or quick" >&2 && exit 1 ;;
     esac
 done

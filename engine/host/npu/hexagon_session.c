@@ -60,6 +60,8 @@ int hexagon_watch(struct hexagon_session *s, struct err *e)
 {
     uint64_t done = hexagon_done(s);
     int64_t now = host_now();
+    if (!atomic_load(&s->flag) && done < s->head) // only a return of RUN can tell
+        hexagon_arm(s, s->head);
     if (done >= s->head || done != atomic_load(&s->seen)) {
         atomic_store(&s->seen, done);
         atomic_store(&s->progress, now);

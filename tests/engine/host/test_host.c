@@ -152,11 +152,11 @@ static void test_disjoint_slices_at_the_same_time(void)
             b.n0 = b.out_n0 = 2, b.n1 = 4;
         }
         CHECK_OK(cpu->ops->submit(cpu, &b, &seq[1], &e), &e);
-        if (i % 3 == 0) {
+        if (i % 4 == 0) {
             while (m->ops->flag(m, 0) < seq[1] || m->ops->flag(m, 1) < seq[0])
                 m->ops->pause(m);
         } else {
-            enum wait_mode mode = i % 3 == 1 ? WAIT_EVENT : WAIT_FINISH;
+            enum wait_mode mode = i % 4 == 1 ? WAIT_EVENT : i % 4 == 2 ? WAIT_FUTEX : WAIT_FINISH;
             CHECK_OK(npu->ops->wait(npu, seq[0], mode, &e), &e);
             CHECK_OK(cpu->ops->wait(cpu, seq[1], mode, &e), &e);
         }

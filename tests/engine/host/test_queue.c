@@ -2,8 +2,11 @@
 // The in-order queue of the host's devices: a task that fails must not pass for one that completed.
 #include "tests/harness.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include "engine/graph.h"
 #include "base/trace_memory.h"
 #include "engine/host/queue.h"
@@ -63,6 +66,73 @@ static void test_all_complete_in_order(void)
     queue_destroy(q);
 }
 
+static int run_slowly(void *ctx, const struct task *t, struct err *e)
+{
+    (void)ctx, (void)t, (void)e;
+    return nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+}
+
+// A sleeping waiter is woken for its own ticket and not for those before it.
+static void test_a_wake_up_for_the_ticket_only(void)
+{
+    enum { TASKS = 100 };
+    static const struct conf_int_list anywhere;
+    struct queue *q = NULL;
+    struct rusage before, after;
+    struct err e;
+    uint64_t seq = 0;
+    if (!CHECK_OK(queue_create(run_slowly, NULL, 0, &anywhere, 4, &q, &e), &e))
+        return;
+    for (int i = 0; i < TASKS; i++)
+        CHECK_OK(queue_submit(q, any_task(), &seq, &e), &e);
+    getrusage(RUSAGE_THREAD, &before);
+    CHECK_OK(queue_wait(q, seq, WAIT_FUTEX, &e), &e);
+    getrusage(RUSAGE_THREAD, &after);
+    CHECK(after.ru_nvcsw - before.ru_nvcsw <= TASKS / 10);
+    queue_destroy(q);
+}
+
+struct waiter {
+    struct queue *q;
+    pthread_t thread;
+    uint64_t seq, seen;
+    int rc;
+};
+
+static void *waiter_main(void *arg)
+{
+    struct waiter *w = arg;
+    struct err e;
+    w->rc = queue_wait(w->q, w->seq, WAIT_FUTEX, &e);
+    w->seen = atomic_load(queue_flag(w->q));
+    return NULL;
+}
+
+// Each returns for its own, whoever sleeps first.
+static void test_many_wait_for_different_tickets(void)
+{
+    enum { WAITERS = 6, TASKS = 30 };
+    static const struct conf_int_list anywhere;
+    struct waiter w[WAITERS];
+    struct queue *q = NULL;
+    struct err e;
+    uint64_t seq;
+    if (!CHECK_OK(queue_create(run_slowly, NULL, 0, &anywhere, 4, &q, &e), &e))
+        return;
+    for (int i = 0; i < TASKS; i++)
+        CHECK_OK(queue_submit(q, any_task(), &seq, &e), &e);
+    for (int i = 0; i < WAITERS; i++) {
+        w[i] = (struct waiter){.q = q, .seq = (uint64_t)(TASKS - i * 5)};
+        CHECK_INT(pthread_create(&w[i].thread, NULL, waiter_main, &w[i]), 0);
+    }
+    for (int i = 0; i < WAITERS; i++) {
+        pthread_join(w[i].thread, NULL);
+        CHECK_INT(w[i].rc, 0);
+        CHECK(w[i].seen >= w[i].seq);
+    }
+    queue_destroy(q);
+}
+
 static void test_failure_stops_the_flag(void)
 {
     struct device_state d = {.fails_at = 3};
@@ -76,6 +146,7 @@ static void test_failure_stops_the_flag(void)
     CHECK_INT(queue_wait(q, last, WAIT_FINISH, &e), ERR_DEVICE);
     CHECK_HAS(e.msg, "planted");
     CHECK_INT(queue_wait(q, last, WAIT_EVENT, &e), ERR_DEVICE);
+    CHECK_INT(queue_wait(q, last, WAIT_FUTEX, &e), ERR_DEVICE);
     CHECK_INT(queue_poll(q, last, &e), ERR_DEVICE);
     CHECK_INT(atomic_load(queue_flag(q)), 2); // what completed before
     CHECK_INT(atomic_load(&d.ran), 3);        // and nothing runs behind
@@ -156,5 +227,6 @@ static void test_trace(void)
     trace_memory_fini(&t);
 }
 
-TESTS(host_queue, T(test_all_complete_in_order), T(test_failure_stops_the_flag),
+TESTS(host_queue, T(test_all_complete_in_order), T(test_a_wake_up_for_the_ticket_only),
+      T(test_many_wait_for_different_tickets), T(test_failure_stops_the_flag),
       T(test_failure_frees_a_full_ring), T(test_trace))

@@ -14,7 +14,7 @@ static struct machine *open_tile(const char *more)
     return rig_open(text);
 }
 
-static const char *const isas[] = {"generic", "avx2", "avx512", "amx", "neon"};
+static const char *const isas[] = {"generic", "avx2", "avx512", "amx", "neon", "i8mm"};
 
 static struct machine *open_isa(int isa, const char *more)
 {
@@ -222,20 +222,19 @@ static void test_changed_weights_are_packed_again(void)
     m->ops->close(m);
 }
 
-static void wrong_i8(const struct tile_i8 *w, const int8_t *x, const float *scale, int tokens,
-                     float *acc)
+static void wrong_i4(const struct tile_run *r)
 {
-    tile_generic.i8(w, x, scale, tokens, acc);
-    acc[TILE * tokens - 1] += 1;
+    tile_generic.i4(r);
+    r->acc[TILE * r->tokens - 1] += 1;
 }
 
 static void test_self_check_replaces_a_wrong_kernel(void)
 {
     struct tile_kernels k = tile_generic;
     CHECK_INT(tile_self_check(&k), 0);
-    k.i8 = wrong_i8;
+    k.i4 = wrong_i4;
     CHECK_INT(tile_self_check(&k), 1);
-    CHECK(k.i8 == tile_generic.i8);
+    CHECK(k.i4 == tile_generic.i4);
 }
 
 static void test_bad_sizes_are_refused(void)

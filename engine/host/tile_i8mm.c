@@ -1,0 +1,2 @@
+#include "engine/host/tile.h"
+const struct tile_kernels *const tile_i8mm = NULL;

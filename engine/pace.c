@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/pace.h"
+
+static int64_t busy(const struct machine *m, int device)
+{
+    struct device_stats s = {0};
+    m->device[device]->ops->stats(m->device[device], &s);
+    return s.busy_ps;
+}
+
+void pace_init(struct pace *p)
+{
+    *p = (struct pace){.known = false};
+    for (int d = 0; d < MACHINE_MAX_DEVICES; d++)
+        p->factor[d] = 1;
+}
+
+void pace_begin(struct pace *p, const struct machine *m)
+{
+    for (int d = 0; d < m->n_devices; d++)
+        p->busy[d] = p->expected[d] > 0 ? busy(m, d) : 0;
+}
+
+void pace_end(struct pace *p, const struct machine *m)
+{
+    for (int d = 0; d < m->n_devices; d++) {
+        int64_t took = p->expected[d] > 0 ? busy(m, d) - p->busy[d] : 0;
+        if (took <= 0) // unused, or the device cannot tell
+            continue;
+        double now = (double)took / p->expected[d];
+        p->factor[d] = p->known ? (p->factor[d] + now) / 2 : now;
+    }
+    p->known = true;
+}
