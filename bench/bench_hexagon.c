@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The DSP's kernels in the emulator: packets, which are the same in every run, and time, which says
-// how fast this machine emulates and nothing about a phone. Needs `make hexagon`.
+// The DSP's kernels in the emulator: packets, which are the same in every run, and processor time,
+// which says how fast this machine emulates and nothing about a phone. Needs `make hexagon`.
 //
 //   bench_hexagon [PART-OF-NAME]
 #include "tests/engine/host/npu/dsp_emulator.h"

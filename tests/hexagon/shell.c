@@ -4,6 +4,7 @@
 // linked with the skel's objects, for Hexagon (run by qemu-hexagon) or for this machine.
 #include "tests/hexagon/shell.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "engine/host/npu/dsp/skel.h"
 #include "engine/host/npu/protocol.h"
@@ -45,8 +46,14 @@ int HAP_mmap_put(int fd)
 // The skel reads the clock before and after each message: that counts messages.
 uint64_t HAP_perf_get_qtimer_count(void)
 {
-    if (box->die_at && ++clock_reads == 2 * box->die_at)
-        shell_die();
+    bool begin = clock_reads++ % 2 == 0;
+    box->messages = clock_reads / 2;
+    if (box->die_at && clock_reads / 2 == box->die_at - begin) {
+        if (!box->die_after && !begin)
+            shell_die();
+        if (box->die_after && begin)
+            shell_die_in(box->die_after);
+    }
     return shell_ns() * 12 / 625; // 19.2 MHz: fits for 48 years
 }
 

@@ -16,6 +16,7 @@ void shell_unmap(void *p, uint64_t size);
 void shell_thread(void (*fn)(void));
 uint64_t shell_ns(void); // monotonic
 void shell_die(void);    // as a DSP does: at once
+void shell_die_in(uint32_t us);
 void shell_leave(void);
 
 void shell_main(void); // shell.c

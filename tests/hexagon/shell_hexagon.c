@@ -11,6 +11,7 @@ enum {
     SYS_CLOSE = 57,
     SYS_EXIT_GROUP = 94,
     SYS_FUTEX = 98,
+    SYS_SETITIMER = 103,
     SYS_CLOCK_GETTIME = 113,
     SYS_KILL = 129,
     SYS_GETPID = 172,
@@ -152,6 +153,14 @@ uint64_t shell_ns(void)
 void shell_die(void)
 {
     call(SYS_KILL, call(SYS_GETPID, 0, 0, 0, 0, 0, 0), SIGKILL, 0, 0, 0, 0);
+}
+
+void shell_die_in(uint32_t us)
+{
+    struct {
+        struct time32 interval, value; // in microseconds
+    } t = {{0, 0}, {(int32_t)(us / 1000000), (int32_t)(us % 1000000)}};
+    call(SYS_SETITIMER, 0, (long)&t, 0, 0, 0, 0);
 }
 
 void shell_leave(void)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -83,6 +84,12 @@ uint64_t shell_ns(void)
 void shell_die(void)
 {
     kill(getpid(), SIGKILL);
+}
+
+void shell_die_in(uint32_t us)
+{
+    struct itimerval t = {.it_value = {us / 1000000, us % 1000000}};
+    setitimer(ITIMER_REAL, &t, NULL);
 }
 
 void shell_leave(void)

@@ -6,16 +6,16 @@
 //
 // Faults, from the environment at each opening:
 //   STANDIN_REFUSE=unsigned|open    the session is refused at this point
-//   STANDIN_DIE_AT=N                the DSP dies in its N-th message
-//   STANDIN_DIE_AFTER=US            the DSP is killed so long after its first RUN
+//   STANDIN_DIE_AT=N                the DSP dies at the end of its N-th message
+//   STANDIN_DIE_AFTER=US            not at its end, but so long after it began
 //   STANDIN_MAP_LIMIT=BYTES         mappings beyond these fail with AEE_ENOMEMORY
 //   STANDIN_DELAY=US                every answer is late
 //   STANDIN_LOSE=N                  the N-th return of RUN never reaches the host
 //
 // For tests: standin_left() is what was not given back (allocations, mappings, processes),
-// standin_maps() how many mappings have been made.
+// standin_maps() how many mappings have been made, standin_messages() how many messages the last
+// DSP executed.
 #include <dlfcn.h>
-#include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
@@ -54,7 +54,8 @@ static struct {
     bool mapped;
 } memory[ALLOCATIONS];
 static int64_t mapped;
-static int maps; // so many have been made
+static int maps;     // so many have been made
+static int messages; // the last DSP executed
 
 static struct standin_box *box;
 static pthread_mutex_t lane_lock[STANDIN_LANES] = {PTHREAD_MUTEX_INITIALIZER,
@@ -64,12 +65,8 @@ static atomic_bool dead;
 static uint64_t handle;
 
 // Faults.
-static int64_t map_limit, delay_us, lose, die_after_us;
+static int64_t map_limit, delay_us, lose;
 static int64_t runs_returned;
-static pthread_t killer;
-static bool killer_runs;
-static pthread_cond_t killer_stop = PTHREAD_COND_INITIALIZER;
-static bool killer_stopped;
 
 static int64_t number(const char *name)
 {
@@ -174,23 +171,6 @@ static void standin_kill(void)
     if (dsp)
         kill(dsp, SIGKILL);
     pthread_mutex_unlock(&lock);
-}
-
-static void *killer_main(void *arg)
-{
-    struct timespec until;
-    (void)arg;
-    clock_gettime(CLOCK_REALTIME, &until);
-    int64_t ns = until.tv_nsec + die_after_us % 1000000 * 1000;
-    until.tv_sec += die_after_us / 1000000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    pthread_mutex_lock(&lock);
-    while (!killer_stopped && pthread_cond_timedwait(&killer_stop, &lock, &until) != ETIMEDOUT)
-        ;
-    if (dsp && !killer_stopped)
-        kill(dsp, SIGKILL);
-    pthread_mutex_unlock(&lock);
-    return NULL;
 }
 
 // One call: the mailbox, a bounded sleep, a look whether the DSP is still there.
@@ -303,8 +283,6 @@ int remote_handle64_invoke(uint64_t h, uint32_t scalars, union fastrpc_arg *arg)
     int which = scalars >> 24 == METHOD_RUN ? LANE_RUN : LANE_OTHERS;
     if (!box || (handle && h != handle) || in + out > STANDIN_BUFFERS)
         return AEE_EBADPARM;
-    if (which == LANE_RUN && die_after_us && !killer_runs)
-        killer_runs = pthread_create(&killer, NULL, killer_main, NULL) == 0;
     pthread_mutex_lock(&lane_lock[which]);
     struct standin_call *c = &box->lane[which];
     c->kind = CALL_INVOKE;
@@ -354,14 +332,7 @@ int remote_handle64_close(uint64_t h)
         while (!lost())
             nap(1000);
     }
-    if (killer_runs) {
-        pthread_mutex_lock(&lock);
-        killer_stopped = true;
-        pthread_cond_signal(&killer_stop);
-        pthread_mutex_unlock(&lock);
-        pthread_join(killer, NULL);
-        killer_runs = killer_stopped = false;
-    }
+    messages = (int)box->messages;
     munmap(box, sizeof *box);
     box = NULL;
     handle = 0;
@@ -377,7 +348,6 @@ int remote_handle64_open(const char *uri, uint64_t *out)
     map_limit = number("STANDIN_MAP_LIMIT");
     delay_us = number("STANDIN_DELAY");
     lose = number("STANDIN_LOSE");
-    die_after_us = number("STANDIN_DIE_AFTER");
     uint32_t length = (uint32_t)strlen(uri) + 1;
     union fastrpc_arg arg[3] = {{.buf = {&length, sizeof length}},
                                 {.buf = {(char *)(uintptr_t)uri, length}}};
@@ -452,4 +422,10 @@ int standin_maps(void);
 int standin_maps(void)
 {
     return maps;
+}
+
+int standin_messages(void);
+int standin_messages(void)
+{
+    return messages;
 }

@@ -28,12 +28,14 @@ struct standin_call {
 
 struct standin_box {
     uint32_t magic;
-    int32_t host;    // its process id
-    uint32_t die_at; // fault: the number of the message in which the DSP dies; 0: none
-    uint32_t reserved;
+    int32_t host;       // its process id
+    uint32_t die_at;    // fault: the number of the message in which the DSP dies; 0: none
+    uint32_t die_after; // us after its beginning; 0: at its end
+    uint32_t messages;  // executed so far
+    uint32_t reserved[3];
     struct standin_call lane[STANDIN_LANES];
 };
 _Static_assert(sizeof(struct standin_call) == 56 + STANDIN_BYTES, "the same on both sides");
-_Static_assert(sizeof(struct standin_box) == 16 + 2 * sizeof(struct standin_call), "likewise");
+_Static_assert(sizeof(struct standin_box) == 32 + 2 * sizeof(struct standin_call), "likewise");
 
 #endif

@@ -1,85 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What goes wrong with a DSP, injected by the stand-in: every fault ends in one error that says
 // what happened and what was being executed, or is ridden out; never in a hang, a leak or a zombie.
-#include <signal.h>
-#include <sys/wait.h>
-#include "base/rng.h"
-#include "engine/executor.h"
-#include "engine/session.h"
-#include "models/soc/soc.h"
-#include "tests/contract/machines.h"
-
-// A session of the project's model on a host machine that is the DSP alone.
-struct outcome {
-    int rc;
-    struct err err;
-    struct session_result result; // rc >= 0
-};
-
-static int open_machine(enum fixture_kind kind, const char *more, struct machine **m, struct err *e)
-{
-    char text[1200];
-    struct conf *c = NULL;
-    snprintf(text, sizeof text,
-             "cpu = { enabled = false; }; gpu = { enabled = false; };"
-             "hexagon = { library = \"%s\"; %s };",
-             fixture_library(kind), more ? more : "");
-    int rc = conf_open_text("test", text, &c, e);
-    if (rc == 0)
-        rc = machine_host_open(c, m, e);
-    conf_close(c);
-    return rc;
-}
-
-static struct model *model(void)
-{
-    struct model *m = NULL;
-    struct err e = {0};
-    CHECK_OK(model_open(MACHINES_SMALL_MODEL, &m, &e), &e);
-    return m;
-}
-
-enum { PROMPT = 20, TOKENS = 12 };
-
-static void run_on(struct machine *m, const struct model *model, const char *sync,
-                   struct outcome *o)
-{
-    struct arena a;
-    int32_t prompt[PROMPT];
-    for (int i = 0; i < PROMPT; i++)
-        prompt[i] = 5 + 3 * i;
-    arena_init(&a);
-    struct cost_table *cost = cost_create();
-    struct session_request q = {.machine = m,
-                                .model = model,
-                                .cost = cost,
-                                .prompt = prompt,
-                                .n_prompt = PROMPT,
-                                .n_gen = TOKENS,
-                                .sampler = {.top_p = 1}};
-    o->rc = policy_parse("npu_only", &a, &q.policy, &q.policy_options, &o->err);
-    if (o->rc == 0)
-        o->rc = sync_parse(sync, &a, &q.sync, &q.sync_options, &o->err);
-    if (o->rc == 0)
-        o->rc = session_run(&q, &o->result, &o->err);
-    cost_destroy(cost);
-    arena_fini(&a);
-}
-
-static struct outcome run(enum fixture_kind kind, const char *more, const char *sync)
-{
-    struct outcome o = {0};
-    struct machine *m = NULL;
-    struct model *w = model();
-    o.rc = open_machine(kind, more, &m, &o.err);
-    if (w && o.rc == 0)
-        run_on(m, w, sync, &o);
-    machines_close(m);
-    model_close(w);
-    CHECK_INT(fixture_left(fixture_library(kind)), 0);
-    CHECK(waitpid(-1, NULL, WNOHANG) <= 0); // no zombie
-    return o;
-}
+#include "tests/hexagon/run.h"
 
 // One fault, the error that it must end in, and the operator that is named with it (or NULL).
 static void fails(const char *fault, const char *value, const char *more, const char *sync,
@@ -209,49 +131,5 @@ static void test_no_library(void)
     conf_close(c);
 }
 
-// The DSP is killed at a random moment of a run. The run ends with an error that names it, or was
-// over before. Afterwards the next session is as good as new.
-static void kills(enum fixture_kind kind, int times, int64_t longest_us)
-{
-    static const char *const syncs[] = {"driver", "event", "poll", "sleep_poll", "queue_order"};
-    struct rng *r = rng_create(5, "kills");
-    int killed = 0, finished = 0;
-    if (!fixture_need(kind))
-        return;
-    for (int i = 0; i < times; i++) {
-        char us[24];
-        snprintf(us, sizeof us, "%llu", (unsigned long long)rng_below(r, (uint64_t)longest_us) + 1);
-        fixture_fault("STANDIN_DIE_AFTER", us);
-        struct outcome o = run(kind, NULL, syncs[i % 5]);
-        if (o.rc >= 0) {
-            finished++;
-            session_result_fini(&o.result);
-            continue;
-        }
-        killed++;
-        CHECK_INT(o.rc, ERR_DEVICE);
-        if (!CHECK_HAS(o.err.msg, "npu: Hexagon DSP restarted"))
-            test_note("after %s us: %s", us, o.err.msg);
-    }
-    fixture_fault(NULL, NULL);
-    rng_destroy(r);
-    test_note("%d killed, %d finished before", killed, finished);
-    CHECK(killed > times / 2);
-    struct outcome o = run(kind, NULL, "sleep_poll");
-    if (CHECK_OK(o.rc, &o.err))
-        session_result_fini(&o.result);
-}
-
-static void test_kills_natively(void)
-{
-    kills(FIXTURE_NATIVE, 100, 15000);
-}
-
-static void test_kills_under_the_emulator(void)
-{
-    kills(FIXTURE_EMULATED, 100, 150000);
-}
-
 TESTS(hexagon_faults, T(test_refused_sessions), T(test_death_in_a_message), T(test_map_limit),
-      T(test_slow_replies), T(test_lost_return), T(test_idling), T(test_no_library),
-      T(test_kills_natively), T(test_kills_under_the_emulator))
+      T(test_slow_replies), T(test_lost_return), T(test_idling), T(test_no_library))

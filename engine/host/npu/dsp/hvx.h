@@ -25,9 +25,24 @@ HV_INLINE hv hv_load(const void *p) // aligned, as all vectors here
 {
     return *(const hv *)p;
 }
+HV_INLINE hv hv_load_any(const void *p) // at any address
+{
+    return *(const HVX_UVector *)p;
+}
 HV_INLINE void hv_store(void *p, hv v)
 {
     *(hv *)p = v;
+}
+HV_INLINE void hv_store_any(void *p, hv v)
+{
+    *(HVX_UVector *)p = v;
+}
+// The largest of the words, which are not negative.
+HV_INLINE uint32_t hv_largest(hv v)
+{
+    for (int n = 64; n >= 4; n /= 2)
+        v = Q6_Vw_vmax_VwVw(v, Q6_V_vror_VR(v, n));
+    return (uint32_t)Q6_R_vextract_VR(v, 0);
 }
 HV_INLINE hv hv_splat(int32_t word)
 {
@@ -119,9 +134,24 @@ HV_INLINE hv hv_load(const void *p)
     memcpy(&v, p, sizeof v);
     return v;
 }
+HV_INLINE hv hv_load_any(const void *p)
+{
+    return hv_load(p);
+}
 HV_INLINE void hv_store(void *p, hv v)
 {
     memcpy(p, &v, sizeof v);
+}
+HV_INLINE void hv_store_any(void *p, hv v)
+{
+    hv_store(p, v);
+}
+HV_INLINE uint32_t hv_largest(hv v)
+{
+    int32_t top = 0;
+    for (int i = 0; i < 32; i++)
+        top = v.w[i] > top ? v.w[i] : top;
+    return (uint32_t)top;
 }
 HV_INLINE hv hv_splat(int32_t word)
 {

@@ -46,11 +46,8 @@ float npu_quantise(const float *x, int32_t tiles, struct npu_block *out)
 {
     float most = 0; // of the blocks' scales
     for (int32_t b = 0; b < tiles; b++, x += NPU_TILE) {
-        uint32_t top = 0; // magnitudes are ordered as their bits are
-        for (int i = 0; i < NPU_TILE; i++) {
-            const uint32_t u = number_bits(x[i]) & 0x7fffffffu;
-            top = u > top ? u : top;
-        }
+        // Magnitudes are ordered as their bits are.
+        const uint32_t top = hv_largest(hv_and(hv_load_any(x), hv_splat(0x7fffffff)));
         // Below 1e-30 the inverse could overflow; such a block counts as zeros, as on the CPU.
         float inverse = 0, scale = 0;
         int32_t half[2] = {0, 0};
@@ -330,6 +327,8 @@ void npu_results(const struct npu_product *p, int32_t token, int a, int b, float
         for (int r = 0; r < NPU_TILE; r++)
             scaled.f[r] += least.f[r];
     }
-    for (int r = a; r < b; r++)
-        out[r - a] = scaled.f[r];
+    if (b - a == NPU_TILE)
+        hv_store_any(out, scaled.v);
+    else
+        memcpy(out, scaled.f + a, (size_t)(b - a) * 4);
 }

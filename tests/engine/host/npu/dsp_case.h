@@ -103,7 +103,7 @@ static inline void dsp_graph(struct dsp_case *c, struct npu_message *m, bool any
 // What the runner reads: the size, the image. What it writes: this, the image.
 struct dsp_result {
     struct npu_ran ran;
-    uint64_t ns; // of RUN
+    uint64_t ns; // of processor time in RUN
 };
 
 #endif
