@@ -6,7 +6,7 @@
 //   bench_kernels [PART-OF-NAME]     e.g. "cpu avx2 x2 Q4_0"; without: everything
 //
 // GEMV walks over enough copies of the weight to leave the caches (COLD bytes). A line shows the
-// median of the runs, weight bytes and useful operations over that time, and a digest of the
+// median of the runs, weight bytes and useful multiply-adds over that time, and a digest of the
 // result, which must not change with threads or runs.
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,8 +124,8 @@ static void line(struct machine *m, const char *name, const struct weights *w, i
     qsort(time, (size_t)runs, sizeof time[0], by_value);
     double s = time[runs / 2] / (double)PS_PER_S;
     double bytes = (double)encoding_size(w->enc, SIZE) * SIZE;
-    printf("%-18s %-6s n=%-4d %9.3f ms %7.2f GB/s %8.1f GFLOP/s  %s\n", name, w->enc->name, n,
-           s * 1e3, bytes / s / 1e9, 2.0 * SIZE * SIZE * n / s / 1e9,
+    printf("%-18s %-6s n=%-4d %9.3f ms %7.2f GB/s %7.1f GMAC/s  %s\n", name, w->enc->name, n,
+           s * 1e3, bytes / s / 1e9, 1.0 * SIZE * SIZE * n / s / 1e9,
            digest_text(digest_bytes(DIGEST_INIT, out.host, (size_t)out.size), text));
     fflush(stdout);
     m->ops->free(m, &in);
@@ -153,7 +153,7 @@ static void device(const char *name, const char *conf, const struct weights *w, 
 int main(int argc, char **argv)
 {
     static const char *const cpu_isa[] = {"generic", "avx2", "avx512", "neon"};
-    static const char *const tile_isa[] = {"generic", "avx2", "avx512", "amx", "neon"};
+    static const char *const tile_isa[] = {"generic", "avx2", "avx512", "amx", "neon", "i8mm"};
     const char *only = argc > 1 ? argv[1] : NULL;
     char name[40], conf[200];
     log_open(stderr, LOG_WARN);
@@ -173,7 +173,7 @@ int main(int argc, char **argv)
                 device(name, conf, &w, only);
             }
         }
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < 6; i++) {
             struct tile_kernels k;
             if (tile_select((enum tile_isa)(TILE_GENERIC + i), &k, NULL) < 0)
                 continue;

@@ -149,6 +149,26 @@ INLINE float dot(const float *a, const float *b, int d)
     return v_sum(s);
 }
 
+// Four keys at once, each with the additions of dot().
+INLINE void dot4(const float *q, const float *k, int64_t pitch, int d, float scale, float *out)
+{
+    const float *k1 = k + pitch, *k2 = k1 + pitch, *k3 = k2 + pitch;
+    vf s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    int i = 0;
+    for (; i + V_W <= d; i += V_W) {
+        vf v = v_load(q + i);
+        s0 = v_fma(v, v_load(k + i), s0), s1 = v_fma(v, v_load(k1 + i), s1);
+        s2 = v_fma(v, v_load(k2 + i), s2), s3 = v_fma(v, v_load(k3 + i), s3);
+    }
+    if (i < d) {
+        vf v = load_n(q + i, d - i);
+        s0 = v_fma(v, load_n(k + i, d - i), s0), s1 = v_fma(v, load_n(k1 + i, d - i), s1);
+        s2 = v_fma(v, load_n(k2 + i, d - i), s2), s3 = v_fma(v, load_n(k3 + i, d - i), s3);
+    }
+    out[0] = v_sum(s0) * scale, out[1] = v_sum(s1) * scale;
+    out[2] = v_sum(s2) * scale, out[3] = v_sum(s3) * scale;
+}
+
 // e^(s - max) in place; returns their sum.
 static float softmax_weights(float *s, int rows)
 {
@@ -169,7 +189,12 @@ static float softmax_weights(float *s, int rows)
 // summed in stripes of 4 vectors, whose accumulators stay in registers.
 static void attend(const struct attend *a)
 {
-    for (int j = 0; j < a->rows; j++)
+    int whole = a->rows / 4 * 4;
+    for (int j = 0; j < whole; j += 4)
+        for (int g = 0; g < a->group; g++)
+            dot4(a->q + g * a->d, a->k + j * a->pitch, a->pitch, a->d, a->scale,
+                 a->score + (int64_t)g * a->rows + j);
+    for (int j = whole; j < a->rows; j++)
         for (int g = 0; g < a->group; g++)
             a->score[(int64_t)g * a->rows + j] =
                 dot(a->q + g * a->d, a->k + j * a->pitch, a->d) * a->scale;
