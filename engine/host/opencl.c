@@ -206,12 +206,10 @@ int device_opencl_open(const struct conf_node *n, struct machine *m, int index, 
         return rc;
     }
     opencl_tune_open(d);
-    cl_uint units = 0;
-    clGetDeviceInfo(d->dev, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
     int plain = opencl_act_of(d, ENC_F32), quantised = opencl_act_of(d, ENC_Q4_0);
     d->host.base.caps = (struct device_caps){
         .name = "gpu",
-        .detail = arena_printf(&d->arena, "%s (%u compute units%s)", d->name, units,
+        .detail = arena_printf(&d->arena, "%s (%u compute units%s)", d->name, d->units,
                                d->zero_copy ? "" : ", copied buffers"),
         .kind = DEVICE_GPU,
         .ops = (1u << OP_KINDS) - 1,

@@ -10,7 +10,7 @@
 #include <string.h>
 
 // As in kernels/heads.cl.
-enum { ROPE_HEADS = 8 };
+enum { ROPE_HEADS = 8, ATTENTION_HEADS = 8 };
 
 static int run_embed(struct opencl *d, const struct task *t, struct err *e)
 {
@@ -83,6 +83,17 @@ static int run_rope(struct opencl *d, const struct task *t, struct err *e)
                           "rope", e);
 }
 
+// How many query heads share a pass over the cache: on a GPU only as many as leave each compute
+// unit two work-groups.
+static int heads_together(const struct opencl *d, const struct model_shape *s, int tokens)
+{
+    int all = s->n_head / s->n_head_kv, heads = all < ATTENTION_HEADS ? all : ATTENTION_HEADS;
+    while (!d->is_cpu && heads > 1 &&
+           s->n_head_kv * groups(all, heads) * tokens < 2 * (int64_t)d->units)
+        heads /= 2;
+    return heads;
+}
+
 static int run_attention(struct opencl *d, const struct task *t, struct err *e)
 {
     const struct model_shape *s = &t->model->shape;
@@ -93,10 +104,12 @@ static int run_attention(struct opencl *d, const struct task *t, struct err *e)
     arg_int(&c, t->kcache->pitch / 4);
     arg_rows(&c, d, t->out, t->n0, 0);
     arg_int(&c, t->n_past + t->n0);
-    arg_int(&c, s->n_head / s->n_head_kv);
+    int all = s->n_head / s->n_head_kv, heads = heads_together(d, s, t->n1 - t->n0);
+    arg_int(&c, all);
+    arg_int(&c, heads);
     arg_int(&c, s->d_head);
     arg_float(&c, (float)(1 / sqrt(s->d_head)));
-    return opencl_enqueue(d, &c, s->n_head, t->n1 - t->n0, "attention", e);
+    return opencl_enqueue(d, &c, s->n_head_kv * groups(all, heads), t->n1 - t->n0, "attention", e);
 }
 
 int opencl_launch_task(struct opencl *d, const struct task *t, struct err *e)

@@ -154,6 +154,7 @@ struct opencl {
     cl_ulong max_alloc, max_weight; // bytes of one buffer, of one piece of a weight
     size_t align;                   // a host pointer with this alignment is used in place
     int lanes, max_lanes;           // work-items per work-group
+    cl_uint units;                  // compute units
     size_t local_memory;            // bytes of a work-group
     bool dot_product;               // cl_khr_integer_dot_product; the device says that it is fast
     bool dot_accelerated;

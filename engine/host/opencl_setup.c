@@ -257,6 +257,7 @@ int opencl_choose(struct opencl *d, struct err *e)
     if ((size_t)d->lanes > group)
         d->lanes = (int)group;
     d->max_lanes = (int)group;
+    clGetDeviceInfo(d->dev, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof d->units, &d->units, NULL);
     cl_ulong local = 0;
     clGetDeviceInfo(d->dev, CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
     d->local_memory = (size_t)local;

@@ -5,6 +5,7 @@
 
 #define HEADS 8  // heads per work-group of rope
 #define BLOCK 64 // cache rows per turn of attention
+#define MAX_HEADS 8 // that share them
 #if LANES > 1    // values of the output that a lane keeps in registers
 #define WIDE 8
 #else
@@ -59,97 +60,133 @@ GROUP __kernel void rope(__global float *q, ulong q_off, int q_pitch, const __gl
     }
 }
 
-// out = softmax(q K^T * scale, causal) V with grouped queries. One work-group per (head, token); the
-// cache is read BLOCK rows at a time under an online softmax: when a block raises the maximum, what
-// was accumulated is scaled down. d <= 256.
+// s[j] = scale * q . k[j] for the `count` rows of a block; -infinity past them.
+static void scores(const __global float *q, const __global float *k, int cache_pitch, int count,
+                   int d, float scale, __local float *s)
+{
+    int body = d & ~7;
+    for (int j = LANE * 4; j < BLOCK; j += LANES * 4) { // four rows at a time share q
+        const __global float *r0 = k + (ulong)min(j, count - 1) * cache_pitch;
+        const __global float *r1 = k + (ulong)min(j + 1, count - 1) * cache_pitch;
+        const __global float *r2 = k + (ulong)min(j + 2, count - 1) * cache_pitch;
+        const __global float *r3 = k + (ulong)min(j + 3, count - 1) * cache_pitch;
+        float8 t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+        if (j < count)
+            for (int i = 0; i < body; i += 8) {
+                float8 x = vload8(0, q + i);
+                t0 = fma(x, vload8(0, r0 + i), t0);
+                t1 = fma(x, vload8(0, r1 + i), t1);
+                t2 = fma(x, vload8(0, r2 + i), t2);
+                t3 = fma(x, vload8(0, r3 + i), t3);
+            }
+        float4 dot = (float4)(sum8(t0), sum8(t1), sum8(t2), sum8(t3));
+        for (int i = body; i < d; i++)
+            dot = fma((float4)(q[i]), (float4)(r0[i], r1[i], r2[i], r3[i]), dot);
+        int4 row = (int4)(j, j + 1, j + 2, j + 3);
+        vstore4(select((float4)(-INFINITY), dot * scale, row < (int4)(count)), 0, s + j);
+    }
+}
+
+// acc = acc * shrink + sum_j s[j] * v[j]
+static void accumulate(const __global float *v, int cache_pitch, int count, int d, float shrink,
+                       const __local float *s, __local float *acc)
+{
+    int body = d & ~7;
+    int i = LANE * WIDE;
+    for (; i + WIDE <= body; i += LANES * WIDE) {
+        float8 t[WIDE / 8];
+#pragma unroll
+        for (int c = 0; c < WIDE / 8; c++)
+            t[c] = vload8(c, acc + i) * shrink;
+        for (int j = 0; j < count; j++) {
+            const __global float *row = v + (ulong)j * cache_pitch + i;
+            float8 p = s[j];
+#pragma unroll
+            for (int c = 0; c < WIDE / 8; c++)
+                t[c] = fma(p, vload8(c, row), t[c]);
+        }
+#pragma unroll
+        for (int c = 0; c < WIDE / 8; c++)
+            vstore8(t[c], c, acc + i);
+    }
+#if WIDE > 8
+    for (; i < body; i += 8) {
+        float8 t = vload8(0, acc + i) * shrink;
+        for (int j = 0; j < count; j++)
+            t = fma((float8)(s[j]), vload8(0, v + (ulong)j * cache_pitch + i), t);
+        vstore8(t, 0, acc + i);
+    }
+#endif
+    for (i = body + LANE; i < d; i += LANES) {
+        float t = acc[i] * shrink;
+        for (int j = 0; j < count; j++)
+            t = fma(s[j], v[(ulong)j * cache_pitch + i], t);
+        acc[i] = t;
+    }
+}
+
+// out = softmax(q K^T * scale, causal) V with grouped queries. A work-group takes `heads` (at most
+// MAX_HEADS) of the heads_per_kv query heads that share a key/value head, for one token: x counts
+// such groups over all key/value heads. The cache is gone through once, BLOCK rows at a time, and
+// every block is used by all heads of the group while it is near. Under an online softmax: when a
+// block raises a head's maximum, what that head has accumulated is scaled down. d <= 256.
 GROUP __kernel void attention(const __global float *q, ulong q_off, int q_pitch,
                               const __global float *kcache, const __global float *vcache,
                               int cache_pitch, __global float *out, ulong out_off, int out_pitch,
-                              int pos0, int heads_per_kv, int d, float scale)
+                              int pos0, int heads_per_kv, int heads, int d, float scale)
 {
-    __local float s[BLOCK], acc[256];
-    int h = get_group_id(0), n = get_group_id(1), rows = pos0 + n + 1;
-    int at = h / heads_per_kv * d, body = d & ~7;
-    q += q_off + (ulong)n * q_pitch + h * d;
-    __global float *o = out + out_off + (ulong)n * out_pitch + h * d;
-    float most = -INFINITY, sum = 0;
-    for (int i = LANE; i < d; i += LANES)
-        acc[i] = 0;
-    for (int first = 0; first < rows; first += BLOCK) {
-        int count = min(BLOCK, rows - first);
+    __local float s[MAX_HEADS * BLOCK], acc[MAX_HEADS * 256];
+    int per_kv = (heads_per_kv + heads - 1) / heads, kv = get_group_id(0) / per_kv;
+    int first_head = get_group_id(0) % per_kv * heads;
+    int n = get_group_id(1), all = pos0 + n + 1, n_heads = min(heads, heads_per_kv - first_head);
+    int at = kv * d, head0 = (kv * heads_per_kv + first_head) * d;
+    float most[MAX_HEADS], sum[MAX_HEADS];
+    q += q_off + (ulong)n * q_pitch + head0;
+    __global float *o = out + out_off + (ulong)n * out_pitch + head0;
+    for (int h = 0; h < MAX_HEADS; h++) {
+        most[h] = -INFINITY;
+        sum[h] = 0;
+    }
+    for (int i = LANE; i < n_heads * d; i += LANES)
+        acc[i / d * 256 + i % d] = 0;
+    for (int first = 0; first < all; first += BLOCK) {
+        int count = min(BLOCK, all - first);
         const __global float *k = kcache + (ulong)first * cache_pitch + at;
         const __global float *v = vcache + (ulong)first * cache_pitch + at;
         SYNC();
-        for (int j = LANE * 4; j < BLOCK; j += LANES * 4) { // four rows at a time share q
-            const __global float *r0 = k + (ulong)min(j, count - 1) * cache_pitch;
-            const __global float *r1 = k + (ulong)min(j + 1, count - 1) * cache_pitch;
-            const __global float *r2 = k + (ulong)min(j + 2, count - 1) * cache_pitch;
-            const __global float *r3 = k + (ulong)min(j + 3, count - 1) * cache_pitch;
-            float8 t0 = 0, t1 = 0, t2 = 0, t3 = 0;
-            if (j < count)
-                for (int i = 0; i < body; i += 8) {
-                    float8 x = vload8(0, q + i);
-                    t0 = fma(x, vload8(0, r0 + i), t0);
-                    t1 = fma(x, vload8(0, r1 + i), t1);
-                    t2 = fma(x, vload8(0, r2 + i), t2);
-                    t3 = fma(x, vload8(0, r3 + i), t3);
-                }
-            float4 dot = (float4)(sum8(t0), sum8(t1), sum8(t2), sum8(t3));
-            for (int i = body; i < d; i++)
-                dot = fma((float4)(q[i]), (float4)(r0[i], r1[i], r2[i], r3[i]), dot);
-            int4 row = (int4)(j, j + 1, j + 2, j + 3);
-            vstore4(select((float4)(-INFINITY), dot * scale, row < (int4)(count)), 0, s + j);
+        for (int h = 0; h < n_heads; h++)
+            scores(q + h * d, k, cache_pitch, count, d, scale, s + h * BLOCK);
+        SYNC();
+        float shrink[MAX_HEADS];
+        for (int h = 0; h < n_heads; h++) {
+            const __local float *p = s + h * BLOCK;
+            float8 m8 = vload8(0, p);
+            for (int j = 8; j < BLOCK; j += 8)
+                m8 = fmax(m8, vload8(0, p + j));
+            float4 m4 = fmax(m8.lo, m8.hi);
+            float2 m2 = fmax(m4.lo, m4.hi);
+            float next = fmax(most[h], fmax(m2.x, m2.y));
+            shrink[h] = exp(most[h] - next);
+            most[h] = next;
         }
         SYNC();
-        float8 m8 = vload8(0, s);
-        for (int j = 8; j < BLOCK; j += 8)
-            m8 = fmax(m8, vload8(0, s + j));
-        float4 m4 = fmax(m8.lo, m8.hi);
-        float2 m2 = fmax(m4.lo, m4.hi);
-        float next = fmax(most, fmax(m2.x, m2.y)), shrink = exp(most - next);
-        SYNC();
-        for (int j = LANE * 8; j < BLOCK; j += LANES * 8)
-            vstore8(exp(vload8(0, s + j) - next), 0, s + j); // exp(-inf) = 0 past the last row
-        SYNC();
-        float8 s8 = 0;
-        for (int j = 0; j < BLOCK; j += 8)
-            s8 += vload8(0, s + j);
-        sum = sum * shrink + sum8(s8);
-        most = next;
-        int i = LANE * WIDE;
-        for (; i + WIDE <= body; i += LANES * WIDE) {
-            float8 t[WIDE / 8];
-#pragma unroll
-            for (int c = 0; c < WIDE / 8; c++)
-                t[c] = vload8(c, acc + i) * shrink;
-            for (int j = 0; j < count; j++) {
-                const __global float *row = v + (ulong)j * cache_pitch + i;
-                float8 p = s[j];
-#pragma unroll
-                for (int c = 0; c < WIDE / 8; c++)
-                    t[c] = fma(p, vload8(c, row), t[c]);
+        for (int h = 0; h < n_heads; h++)
+            for (int j = LANE * 8; j < BLOCK; j += LANES * 8) {
+                __local float *p = s + h * BLOCK + j;
+                vstore8(exp(vload8(0, p) - most[h]), 0, p); // exp(-inf) = 0 past the last row
             }
-#pragma unroll
-            for (int c = 0; c < WIDE / 8; c++)
-                vstore8(t[c], c, acc + i);
-        }
-#if WIDE > 8
-        for (; i < body; i += 8) {
-            float8 t = vload8(0, acc + i) * shrink;
-            for (int j = 0; j < count; j++)
-                t = fma((float8)(s[j]), vload8(0, v + (ulong)j * cache_pitch + i), t);
-            vstore8(t, 0, acc + i);
-        }
-#endif
-        for (i = body + LANE; i < d; i += LANES) {
-            float t = acc[i] * shrink;
-            for (int j = 0; j < count; j++)
-                t = fma(s[j], v[(ulong)j * cache_pitch + i], t);
-            acc[i] = t;
+        SYNC();
+        for (int h = 0; h < n_heads; h++) {
+            float8 s8 = 0;
+            for (int j = 0; j < BLOCK; j += 8)
+                s8 += vload8(0, s + h * BLOCK + j);
+            sum[h] = sum[h] * shrink[h] + sum8(s8);
+            accumulate(v, cache_pitch, count, d, shrink[h], s + h * BLOCK, acc + h * 256);
         }
     }
     SYNC();
-    for (int i = LANE; i < d; i += LANES)
-        o[i] = acc[i] / sum;
+    for (int h = 0; h < n_heads; h++)
+        for (int i = LANE; i < d; i += LANES)
+            o[h * d + i] = acc[h * 256 + i] / sum[h];
 }
 #endif

@@ -245,6 +245,7 @@ static void test_heads(void)
         heads_case(d, 9, 3, 64, 64, 63, 0, 3, ROPE_INTERLEAVED, ROPE_NONE);
         heads_case(d, 8, 4, 128, 128, 127, 2, 33, ROPE_HALVES, ROPE_NONE);
         heads_case(d, 2, 1, 256, 256, 600, 0, 2, ROPE_HALVES, ROPE_NONE);
+        heads_case(d, 22, 2, 20, 20, 90, 0, 2, ROPE_HALVES, ROPE_NONE); // 8 and 3 heads at a time
         d->ops->close(d);
     }
 }
