@@ -128,6 +128,9 @@ $(B)/tests/%: $(B)/tests/%.o $(B)/tests/harness.o $(LIB)
 $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	@$(CC) $(SAN) $^ -o $@ $(LDLIBS)
 
+include tools/hexagon.mk
+include tests/hexagon/standin.mk
+
 .PHONY: FORCE
 FORCE:
 
@@ -161,7 +164,7 @@ test-long: build/pagmo_hypervolume
 	@sh tools/deps.sh browser
 	@$(MAKE) --no-print-directory test
 	@PARTITA=$(EXE) PARTITA_KILLS=50 sh tests/run.sh $(B)/tests/explore/test_resume $(B)/tests/cli/test_explore
-	@PARTITA_SPLITS=10000 PARTITA_LOSSES=every sh tests/run.sh $(B)/tests/contract/test_split \
+	@PARTITA_SPLITS=10000 PARTITA_LOSSES=every TEST_TIMEOUT=3000 sh tests/run.sh $(B)/tests/contract/test_split \
 	    $(B)/tests/contract/test_device_loss
 	@$(MAKE) --no-print-directory digests
 	@$(MAKE) --no-print-directory config=asan test

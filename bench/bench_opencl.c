@@ -3,7 +3,8 @@
 // launching, finishing and hearing of the end cost. Medians (in parentheses: the best run); the
 // machine should be idle.
 //
-//   bench_opencl ["option=value,..."]    options of the gpu group, e.g. compute_units=0
+//   bench_opencl ["option=value;..." [ENCODING]]    options of the gpu group, e.g. compute_units=0;
+//                                                   one encoding's products only
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,9 +199,6 @@ int main(int argc, char **argv)
     char text[512] = "";
     if (argc > 1)
         snprintf(text, sizeof text, "%s;", argv[1]);
-    for (char *p = text; *p; p++)
-        if (*p == ',')
-            *p = ';';
     struct conf *c = NULL;
     rng = rng_create(1, "bench");
     check(conf_open_text("options", text, &c, &err));
@@ -215,11 +213,14 @@ int main(int argc, char **argv)
     check(rc);
     printf("%s, coherent %d, flag %d, opened in %.0f ms\n", dev->caps.detail, dev->caps.coherent,
            dev->caps.flag, (double)(host_now() - begin) / 1e9);
-    bench_latency();
+    if (argc < 3)
+        bench_latency();
     printf("%d x %d product, one of %d matrices in turn\n", DIM, DIM, COPIES);
     for (size_t i = 0; i < encoding_registry_count; i++)
-        bench_matmul(encoding_registry[i]);
-    bench_attention();
+        if (argc < 3 || !strcmp(argv[2], encoding_registry[i]->name))
+            bench_matmul(encoding_registry[i]);
+    if (argc < 3)
+        bench_attention();
     dev->ops->close(dev);
     rng_destroy(rng);
     return 0;

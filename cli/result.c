@@ -33,14 +33,20 @@ static void loss_json(struct json *j, const struct session_loss *l)
     json_object_end(j);
 }
 
+static const char *plural(int n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static void loss_print(FILE *f, const struct session_loss *l)
 {
-    fprintf(f, "  lost     %s after %d tokens: %s\n", l->device, l->token, l->why);
+    fprintf(f, "  lost     %s after %d token%s: %s\n", l->device, l->token, plural(l->token),
+            l->why);
     fprintf(
         f,
-        "           went on with policy %s: %.2f ms of work lost, %.2f ms to recover (%d tokens "
+        "           went on with policy %s: %.2f ms of work lost, %.2f ms to recover (%d token%s "
         "computed again, %d kept)\n",
-        l->policy, l->lost_ms, l->recovery_ms, l->redone, l->kept);
+        l->policy, l->lost_ms, l->recovery_ms, l->redone, plural(l->redone), l->kept);
 }
 
 static void frames_json(struct json *j, const char *key, const struct session_frames *f)

@@ -224,8 +224,10 @@ static int generate(struct run_options *o, struct model *m, const struct tokeniz
     }
     if (ran == 0)
         session_result_fini(&r);
-    else if (x.print && x.n)
-        putchar('\n'); // what there was stays, the error stands below it
+    else if (x.print && x.n) { // what there was stays, the error stands below it
+        putchar('\n');
+        fflush(stdout);
+    }
     cli_session_close(&s);
     free(ids);
     free(x.s);

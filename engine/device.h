@@ -6,10 +6,10 @@
 // devices and to the host when the ticket is complete and, on a device that is not `coherent`,
 // after map(..., MAP_TO_HOST).
 //
-// A device that fails says so with ERR_DEVICE, from then on in every call that would have to do with
-// its queue (poll and wait of a ticket that it will not complete, submit). By the time it says so it
-// has stopped: it neither reads nor writes shared buffers any more. What its uncompleted tasks were
-// to write is undefined; everything else in shared buffers is as it was.
+// A device that fails says so with ERR_DEVICE, from then on in every call that would have to do
+// with its queue (poll and wait of a ticket that it will not complete, submit). By the time it says
+// so it has stopped: it neither reads nor writes shared buffers any more. What its uncompleted
+// tasks were to write is undefined; everything else in shared buffers is as it was.
 #ifndef ENGINE_DEVICE_H
 #define ENGINE_DEVICE_H
 
@@ -33,6 +33,7 @@ struct buffer {
     int64_t size;  // bytes
     int64_t pitch; // bytes per row
     uint32_t id;
+    int fd; // of the memory behind host, for drivers that take memory by descriptor; 0: none
     void *priv[MACHINE_MAX_DEVICES]; // each device's own handle
 };
 

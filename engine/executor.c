@@ -376,7 +376,7 @@ int executor_compile(struct executor *x, const struct plan *p, const struct grap
         s->due = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, int64_t);
         s->work = ARENA_NEWS(&r->arena, (size_t)s->schedule.n, struct work);
         find_period(x, r, s);
-        pace_init(&s->pace);
+        pace_init(&s->pace, x->machine);
         for (int j = 0; j < s->schedule.n; j++) {
             struct schedule_entry *n = &s->schedule.entry[j];
             bind(x, &n->task);

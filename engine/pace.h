@@ -5,8 +5,10 @@
 // A device knows how long it was busy (device_stats.busy_ps) whoever waited for it and however
 // late; what the table expects of a step's tasks is known, too. Their ratio, per device and step,
 // is the factor on the expectations of the next run of the same step: exact after one run if all
-// tasks are wrong by the same factor. It is no state of a scheme, which keeps nothing between
-// joins.
+// tasks are wrong by the same factor. Until then half of what the table says is believed: who
+// sleeps half as long as it might polls the other half, who sleeps twice as long is late.
+//
+// It is no state of a scheme, which keeps nothing between joins.
 #ifndef ENGINE_PACE_H
 #define ENGINE_PACE_H
 
@@ -19,7 +21,8 @@ struct pace {
     bool known;                           // a run has been seen
 };
 
-void pace_init(struct pace *p); // factors of 1, nothing expected
+// Nothing expected. A model takes the time that its profile says: it is believed, and never seen.
+void pace_init(struct pace *p, const struct machine *m);
 // Around a run of the step; `end` once the host has joined what it needs. The first run decides,
 // each later one counts as much as all before it together.
 void pace_begin(struct pace *p, const struct machine *m);

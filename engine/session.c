@@ -173,7 +173,7 @@ static int go_on(struct run *r, int n, int *from, struct err *e)
 static int persist(struct run *r, int rc, int64_t begin, int from, int n, bool ready, struct err *e)
 {
     struct machine *m = r->q->machine;
-    int64_t noticed[MACHINE_MAX_DEVICES];
+    int64_t noticed[MACHINE_MAX_DEVICES] = {0};
     const int first = r->n_losses;
     while (rc < 0 && may_go_on(r, e)) {
         struct session_loss *l = &r->loss[r->n_losses];

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Installs the Debian packages that the named purposes need, and only those that are missing.
-#   tools/deps.sh build [test] [lint] [pagmo] [browser] [slurm] [arm64]
+#   tools/deps.sh build [test] [lint] [pagmo] [browser] [slurm] [arm64] [hexagon]
 build="gcc make libc6-dev pkg-config libconfig-dev libgsl-dev libjansson-dev libsqlite3-dev
        ocl-icd-opencl-dev opencl-headers pocl-opencl-icd gnuplot-nox"
 test="libcunit1-dev valgrind"
@@ -10,6 +10,7 @@ pagmo="g++ libpagmo-dev libtbb-dev libboost-serialization-dev"
 browser="chromium"
 slurm="slurmctld slurmd slurm-client munge"
 arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+hexagon="clang-19 lld-19 llvm-19"
 lint="clang clang-format cppcheck libclang-rt-14-dev"
 missing=""
 for purpose in "$@"; do

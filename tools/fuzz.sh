@@ -43,7 +43,7 @@ rm -f $out/gen/registry.c
 rm -f $out/obj/list
 for src in base/*.c sim/*.c engine/*.c engine/encoding/*.c explore/characterise_csv.c \
     explore/requests*.c explore/space*.c explore/metrics.c explore/store*.c policies/partition/*.c policies/sync/*.c \
-    $out/gen/registry_*.c; do
+    engine/host/npu/dsp/*.c $out/gen/registry_*.c; do
     [ -f "$src" ] || continue
     obj=$out/obj/$(echo "$src" | tr / _ | sed 's/c$/o/')
     compile "$src" "$obj"

@@ -5,6 +5,9 @@
 // A GPU that is not there (no OpenCL platform, no device) is normal on a development machine: the
 // machine goes on without it unless the configuration says gpu_required = true. A wrong
 // configuration is always an error, and so is a CPU or NPU that does not open.
+//
+// The NPU is one device of two kinds: the Hexagon DSP where its driver is, else the tile NPU. A DSP
+// that was asked for by the path of its library is not replaced by anything.
 #include "engine/host/host.h"
 
 #include <assert.h>
@@ -14,6 +17,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/digest.h"
@@ -26,18 +30,25 @@
 struct host_options {
     bool gpu_required;
     struct conf_int_list pin;
+    int64_t slack; // ps
 };
 
 static const struct conf_row host_rows[] = {
     {"cpu", CONF_GROUP, UNIT_NONE, NULL, 0, 0, NULL, "The CPU device.", 0},
     {"gpu", CONF_GROUP, UNIT_NONE, NULL, 0, 0, NULL, "The OpenCL device.", 0},
-    {"npu", CONF_GROUP, UNIT_NONE, NULL, 0, 0, NULL, "The tile NPU.", 0},
+    {"hexagon", CONF_GROUP, UNIT_NONE, NULL, 0, 0, NULL,
+     "The NPU of a Snapdragon, used instead of the tile NPU where it is there.", 0},
+    {"npu", CONF_GROUP, UNIT_NONE, NULL, 0, 0, NULL,
+     "The tile NPU; enabled = false leaves the Hexagon DSP out too.", 0},
     {"gpu_required", CONF_BOOL, UNIT_NONE, "false", 0, 0, NULL,
      "Fail when an enabled OpenCL device is not there, instead of going on without it.",
      offsetof(struct host_options, gpu_required)},
     {"control_pin", CONF_INT_LIST, UNIT_NONE, "[]", 0, 4095, NULL,
      "CPU to pin the opening (control) thread to; empty: none.",
      offsetof(struct host_options, pin)},
+    {"timer_slack", CONF_INT, UNIT_TIME, "1 us", 0, 1e12, NULL,
+     "How much later than asked the kernel may wake the opening (control) thread; 0 s: as it is.",
+     offsetof(struct host_options, slack)},
 };
 enum { HOST_ROWS = sizeof host_rows / sizeof host_rows[0] };
 
@@ -48,16 +59,17 @@ struct host {
     struct host_trace trace;
 };
 
-// The devices in the order of opening.
+// The devices in the order of opening. One device per name.
 static const struct {
-    const char *group;
+    const char *group, *name;
     int (*open)(const struct conf_node *, struct machine *, int, struct device **, struct err *);
     const struct conf_row *rows;
     const size_t *n_rows;
 } kinds[] = {
-    {"cpu", device_cpu_open, device_cpu_rows, &device_cpu_n_rows},
-    {"gpu", device_opencl_open, device_opencl_rows, &device_opencl_n_rows},
-    {"npu", device_tile_open, device_tile_rows, &device_tile_n_rows},
+    {"cpu", "cpu", device_cpu_open, device_cpu_rows, &device_cpu_n_rows},
+    {"gpu", "gpu", device_opencl_open, device_opencl_rows, &device_opencl_n_rows},
+    {"hexagon", "npu", device_hexagon_open, device_hexagon_rows, &device_hexagon_n_rows},
+    {"npu", "npu", device_tile_open, device_tile_rows, &device_tile_n_rows},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -111,6 +123,26 @@ static uint64_t machine_flag(struct machine *m, int device)
     return d->flag ? atomic_load_explicit(d->flag, memory_order_acquire) : 0;
 }
 
+// The device whose memory the others can use, but not the other way round; NULL: any memory will
+// do.
+static struct host_device *memory_source(const struct machine *m)
+{
+    for (int i = m->n_devices; i-- > 0;) {
+        struct host_device *d = (struct host_device *)m->device[i];
+        if (d->take)
+            return d;
+    }
+    return NULL;
+}
+
+static void give_back(struct host_device *source, void *p)
+{
+    if (source)
+        source->give(source, p);
+    else
+        free(p);
+}
+
 static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct buffer *out,
                          struct err *e)
 {
@@ -122,7 +154,8 @@ static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct 
                        (long long)rows, (long long)pitch);
     int64_t whole = (size + PAGE - 1) / PAGE * PAGE; // no device shares a page with anything else
     struct buffer b = {.size = size, .pitch = pitch, .id = ((struct host *)m)->buffers++};
-    b.host = aligned_alloc(PAGE, (size_t)whole);
+    struct host_device *source = memory_source(m);
+    b.host = source ? source->take(source, whole, &b.fd) : aligned_alloc(PAGE, (size_t)whole);
     if (!b.host)
         return err_set(e, ERR_MEMORY, "no memory for a buffer of %lld bytes", (long long)size);
     memset(b.host, 0, (size_t)whole);
@@ -131,7 +164,7 @@ static int machine_alloc(struct machine *m, int64_t rows, int64_t pitch, struct 
         if (rc < 0) {
             while (i-- > 0)
                 m->device[i]->ops->free(m->device[i], &b);
-            free(b.host);
+            give_back(source, b.host);
             return rc;
         }
     }
@@ -145,7 +178,7 @@ static void machine_free(struct machine *m, struct buffer *b)
         return;
     for (int i = 0; i < m->n_devices; i++)
         m->device[i]->ops->free(m->device[i], b);
-    free(b->host);
+    give_back(memory_source(m), b->host);
     *b = (struct buffer){0};
 }
 
@@ -226,12 +259,23 @@ static bool enabled(const struct conf_node *group)
     return !s || strcmp(s, "false") != 0;
 }
 
+// May the machine go on without a device that is not there?
+static bool optional(const char *group, const struct conf_node *n, const struct host_options *o)
+{
+    char path[4096];
+    if (!strcmp(group, "gpu"))
+        return !o->gpu_required;
+    const char *named = n ? conf_text(n, "library", -1, path, sizeof path) : NULL;
+    return !strcmp(group, "hexagon") && !(named && *named);
+}
+
 static int open_devices(const struct conf_node *root, const struct host_options *o,
                         struct machine *m, struct err *e)
 {
     for (int i = 0; i < KINDS; i++) {
         const struct conf_node *n = root ? conf_child(root, kinds[i].group) : NULL;
-        if (!enabled(n))
+        if (!enabled(n) || !enabled(root ? conf_child(root, kinds[i].name) : NULL) ||
+            machine_find(m, kinds[i].name))
             continue;
         struct err why = {0};
         struct device *d;
@@ -239,9 +283,10 @@ static int open_devices(const struct conf_node *root, const struct host_options 
         bool absent = rc == ERR_UNSUPPORTED || rc == ERR_DEVICE;
         if (rc == 0) {
             m->device[m->n_devices++] = d;
-        } else if (absent && !strcmp(kinds[i].group, "gpu") && !o->gpu_required) {
+        } else if (absent && optional(kinds[i].group, n, o)) {
             char text[600];
-            log_info("going on without the gpu: %s", err_text(&why, text, sizeof text));
+            log_info("going on without the %s: %s", kinds[i].group,
+                     err_text(&why, text, sizeof text));
         } else {
             if (e)
                 *e = why;
@@ -275,6 +320,10 @@ int machine_host_open(const struct conf *c, struct machine **out, struct err *e)
         return rc;
     }
     team_pin(&o.pin, 0);
+    // Linux gathers wake-ups within 50 us unless it is told otherwise: half of what a sleep costs.
+    if (o.slack &&
+        prctl(PR_SET_TIMERSLACK, (unsigned long)((o.slack + PS_PER_NS - 1) / PS_PER_NS), 0, 0, 0))
+        log_info("cannot set the timer slack of the control thread");
     host_cores_find(&h->cores);
     *out = &h->base;
     return 0;

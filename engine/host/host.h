@@ -12,9 +12,14 @@
 struct host_device {
     struct device base;     // first
     _Atomic uint64_t *flag; // NULL: the device cannot set one (caps.flag is false)
+    // Memory for the machine's buffers, zeroed, in whole pages, where only this device can provide
+    // what it is able to work on; NULL: it takes any memory. *fd: as in struct buffer, set where it
+    // has one. Where two devices provide memory, it comes from the one that was opened last.
+    void *(*take)(struct host_device *d, int64_t size, int *fd);
+    void (*give)(struct host_device *d, void *p);
 };
 
-// c may be NULL (all defaults). Groups: cpu, gpu, npu, each with `enabled`.
+// c may be NULL (all defaults). Groups: cpu, gpu, hexagon, npu, each with `enabled`.
 int machine_host_open(const struct conf *c, struct machine **out, struct err *e);
 // The resolved configuration, each line with its doc and source.
 int machine_host_dump(FILE *f, const struct conf *c, struct err *e);
@@ -25,12 +30,16 @@ void machine_host_help(FILE *f);
 
 // Each device: its rows, and open from its group (NULL: defaults). `index` is its place in the
 // machine. ERR_UNSUPPORTED / ERR_DEVICE when it is not there.
-extern const struct conf_row device_cpu_rows[], device_opencl_rows[], device_tile_rows[];
-extern const size_t device_cpu_n_rows, device_opencl_n_rows, device_tile_n_rows;
+extern const struct conf_row device_cpu_rows[], device_opencl_rows[], device_hexagon_rows[],
+    device_tile_rows[];
+extern const size_t device_cpu_n_rows, device_opencl_n_rows, device_hexagon_n_rows,
+    device_tile_n_rows;
 int device_cpu_open(const struct conf_node *n, struct machine *m, int index, struct device **out,
                     struct err *e);
 int device_opencl_open(const struct conf_node *n, struct machine *m, int index, struct device **out,
                        struct err *e);
+int device_hexagon_open(const struct conf_node *n, struct machine *m, int index,
+                        struct device **out, struct err *e);
 int device_tile_open(const struct conf_node *n, struct machine *m, int index, struct device **out,
                      struct err *e);
 

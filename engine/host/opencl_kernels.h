@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Inside the OpenCL device, which is four files: opencl.c (the device: queue, tickets, waits),
-// opencl_setup.c (choosing the hardware, start-up probes), opencl_memory.c (shared buffers and
-// weights) and opencl_kernels.c (programs and the launches of a task). Nobody else includes this.
+// Inside the OpenCL device: opencl.c (the device and its options), opencl_queue.c (tickets, waits),
+// opencl_setup.c (choosing the hardware), opencl_probe.c (what it can do), opencl_memory.c (shared
+// buffers and weights), opencl_program.c (building), opencl_kernels.c and opencl_matmul.c (the
+// launches of a task), opencl_tune.c (tile sizes). Nobody else includes this.
 #ifndef ENGINE_HOST_OPENCL_KERNELS_H
 #define ENGINE_HOST_OPENCL_KERNELS_H
 
 #define CL_USE_DEPRECATED_OPENCL_1_2_APIS // clCreateCommandQueue: works with any driver
 #include <CL/cl.h>
+#include <CL/cl_ext.h>
 #include <pthread.h>
 #include "engine/host/host.h"
 
@@ -31,9 +33,19 @@ enum {
     OPENCL_CHUNK = 1024, // values of a row per work-group in kernels/elementwise.cl
     OPENCL_MAX_HEAD = 256,
     OPENCL_RECENT = 32,
+    OPENCL_CANDIDATES = 8, // of tile sizes, for one class of products
+    OPENCL_CHOICES = 256,  // classes that are remembered
+    OPENCL_WINDOW = 16,    // tickets whose memory an out-of-order queue compares
+    OPENCL_SCRATCH = 4,    // pieces of scratch memory, which tickets take turns in
 };
 
 enum opencl_zero_copy { ZERO_COPY_AUTO, ZERO_COPY_ON, ZERO_COPY_OFF };
+
+enum opencl_sharing { SHARE_AUTO, SHARE_HOST_PTR, SHARE_SVM, SHARE_IMPORT, SHARE_COPY };
+enum opencl_hint { HINT_NONE, HINT_LOW, HINT_NORMAL, HINT_HIGH };
+enum opencl_tune { TUNE_AUTO, TUNE_OFF, TUNE_FORCE };
+enum opencl_activations { ACTIVATIONS_AUTO, ACTIVATIONS_FLOAT, ACTIVATIONS_INT8 };
+enum opencl_precision { PRECISION_AUTO, PRECISION_FP16, PRECISION_FP32 };
 
 struct opencl_options {
     bool enabled; // read by host.c
@@ -43,15 +55,55 @@ struct opencl_options {
     bool flag;
     int64_t max_weight; // bytes; 0: the device's limit
     const char *kernel_options;
+    int tune, activations, precision;          // enums above
+    int memory;                                // enum opencl_sharing
+    int priority, perf_hint;                   // enum opencl_hint
+    int queue;                                 // 0: in order, 1: out of order
+    const char *tune_cache;                    // file; empty: the user's cache directory
+    struct conf_int_list gemm_tile, gemv_tile; // empty: the tuner's choice
 };
 
-// Kernels of one program. Only the F32 program has those behind `gemm`.
+// Tile sizes of a matrix product; see kernels/matmul.cl. gemv uses lanes, rows and width.
+struct opencl_tile {
+    int lanes;
+    int rows, tokens, columns; // of a work-group
+    int vectors;               // of 8 rows, in a micro-tile
+    int width;                 // tokens of a micro-tile; gemv: rows that stream at once
+    int local;                 // tokens are copied into local memory
+};
+
+// A program with one product kernel for one set of tile sizes.
+struct opencl_variant {
+    enum opencl_enc enc;
+    bool gemm;
+    struct opencl_tile tile;
+    cl_program program;
+    cl_kernel kernel;
+};
+
+// What the tuner found for a class of products: candidate `index`. m, k, n: log2 of rows, columns
+// and tokens, rounded up.
+struct opencl_choice {
+    int enc, act, m, k, n, index;
+};
+
+// One product out[n, m] = x[n, :] . w[m, :] + bias[m]; offsets and pitches as the kernels take
+// them.
+struct opencl_product {
+    enum opencl_enc enc;
+    cl_mem w, x, bias, out; // bias may be NULL
+    int64_t w_off, row_bytes, rows, k;
+    int64_t x_off, x_pitch, tokens;
+    int64_t bias_off, out_off, out_pitch;
+};
+
+// Kernels of one program. Only the F32 program has those behind `embed`.
 struct opencl_program {
     cl_program program; // NULL: not built yet
-    cl_kernel embed, gemv, gemm;
-    cl_kernel rmsnorm, swiglu, add, rope, attention, flag_set;
-    cl_kernel probe_write, probe_check, probe_spin;
-    bool warm; // the matrix kernels ran once
+    cl_kernel embed;
+    cl_kernel rmsnorm, swiglu, add, rope, attention, quantise, flag_set;
+    cl_kernel probe_write, probe_check, probe_spin, probe_dot;
+    bool warm; // the product kernels of this encoding ran once
 };
 
 // Rows [r0, r1) of a tensor in one allocation. rows are counted in the tensor.
@@ -75,10 +127,12 @@ struct opencl_weight {
 
 // One submitted task. Events are NULL once harvested.
 struct opencl_ticket {
-    cl_event first, last;   // of the task's own commands; last is NULL when there is one
-    cl_event flag;          // of the flag word's, or NULL
-    int64_t submitted;      // ps, for devices without profiling and for traces
-    char label[TASK_LABEL]; // for traces; empty: nobody traces
+    cl_event first, last;             // of the task's own commands; last is NULL when there is one
+    cl_event flag;                    // of the flag word's, or NULL
+    int64_t submitted;                // ps, for devices without profiling and for traces
+    char label[TASK_LABEL];           // for traces; empty: nobody traces
+    char name[40];                    // "gate_up L12", for errors
+    const void *reads[4], *writes[4]; // memory, if the queue is out of order
     struct work work;
     bool fired; // the completion callback ran; guarded by the device's mutex
 };
@@ -93,11 +147,26 @@ struct opencl {
     cl_context ctx;
     cl_command_queue queue;
     const char *name; // "PLATFORM: DEVICE", for errors
+    bool out_of_order;
+    enum opencl_sharing sharing;  // of shared buffers; zero_copy is false under SHARE_COPY
+    struct opencl_memory *memory; // what opencl_memory_new made
     bool is_cpu, profiling, zero_copy;
     cl_ulong max_alloc, max_weight; // bytes of one buffer, of one piece of a weight
     size_t align;                   // a host pointer with this alignment is used in place
-    int lanes, gemv_rows;           // work-items, and rows of gemv, per work-group
+    int lanes, max_lanes;           // work-items per work-group
+    size_t local_memory;            // bytes of a work-group
+    bool dot_product;               // cl_khr_integer_dot_product; the device says that it is fast
+    bool dot_accelerated;
+    bool int8;                // quantised weights are multiplied by bytes
+    bool half, half_is_float; // products of other weights in halves; these are floats (tests)
     struct opencl_program program[ENC_COUNT];
+    struct opencl_variant *variant;
+    int n_variants;
+    const char *cache_path, *cache_head; // NULL: choices are not kept
+    struct opencl_choice choice[OPENCL_CHOICES];
+    int n_choices;
+    cl_mem scratch[OPENCL_SCRATCH];
+    size_t scratch_size[OPENCL_SCRATCH];
 
     struct opencl_weight **weight; // by tensor id; NULL: not seen yet
     uint32_t n_weights;
@@ -117,7 +186,11 @@ struct opencl {
     struct opencl_ticket *current;            // being submitted
     cl_event recent[OPENCL_RECENT];           // the latest commands; see opencl_track
     unsigned n_recent;
-    cl_int failed;    // sticky error of the queue
+    cl_int failed; // sticky error of the queue, and whose it was
+    char failed_name[40];
+    cl_event wait[OPENCL_WINDOW + 2]; // what the next command waits for; in order: nothing
+    int n_wait;
+    cl_event chain;   // the latest command of an out-of-order queue
     int64_t last_end; // ps, for devices without profiling
     struct device_stats stats;
 
@@ -126,19 +199,38 @@ struct opencl {
     int callbacks; // registered and not yet run
 };
 
+// opencl_queue.c
+
 // Takes over a reference to a command's event and keeps it for a while; ev may be NULL. PoCL's
 // worker threads touch the queue of an event after clFinish returned; close waits until the events
 // are ours alone.
 void opencl_track(struct opencl *d, cl_event ev);
+int opencl_submit(struct device *dev, const struct task *t, uint64_t *seq, struct err *e);
+int opencl_poll(struct device *dev, uint64_t seq, struct err *e);
+int opencl_wait(struct device *dev, uint64_t seq, enum wait_mode mode, struct err *e);
+void opencl_stats(struct device *dev, struct device_stats *out);
+void opencl_reset(struct device *dev);
+// Lets go of all events; the queue is finished. false: a failed device still owes a callback, which
+// may come at any time and needs the device.
+bool opencl_queue_drop(struct opencl *d);
 
 // opencl_setup.c
 // "CL_OUT_OF_RESOURCES"; a number for codes that are not in the table.
 const char *opencl_error_name(cl_int code);
 // ERR_DEVICE "DEVICE: WHAT: CL_NAME".
 int opencl_fail(const struct opencl *d, struct err *e, cl_int code, const char *what);
-// Fills platform to queue; then, with the F32 program built, the probes.
-int opencl_choose(struct opencl *d, struct err *e);
-int opencl_probe(struct opencl *d, struct err *e); // zero_copy, align, the flag word
+bool opencl_has(const struct opencl *d, const char *extension);
+int opencl_choose(struct opencl *d, struct err *e); // fills platform to queue
+
+// opencl_probe.c: zero_copy, align, the flag word, int8. The F32 program must have been built.
+int opencl_probe(struct opencl *d, struct err *e);
+
+// opencl_share.c
+bool opencl_can_share(const struct opencl *d, enum opencl_sharing kind); // says the device
+// Memory for d->sharing, and a buffer over it (or over any, under SHARE_HOST_PTR).
+void *opencl_memory_new(struct host_device *d, int64_t bytes, int *fd);
+void opencl_memory_free(struct host_device *d, void *host);
+cl_mem opencl_share(struct opencl *d, void *host, size_t size, int fd, cl_int *rc);
 
 // opencl_memory.c
 int opencl_alloc(struct device *d, struct buffer *b, struct err *e);
@@ -157,10 +249,42 @@ void opencl_weights_drop(struct opencl *d);
 int opencl_angles(struct opencl *d, const struct rope *r, int rows, struct err *e);
 cl_mem opencl_buffer_mem(const struct opencl *d, const struct buffer *b);
 
-// opencl_kernels.c
-int opencl_build(struct opencl *d, enum opencl_enc enc, struct err *e); // once per encoding
-int opencl_warm(struct opencl *d, enum opencl_enc enc, struct err *e);  // compiles for good
+// Scratch memory of the current ticket, at least `size` bytes; its contents are lost.
+int opencl_scratch(struct opencl *d, int64_t size, cl_mem *out, struct err *e);
+void opencl_scratch_drop(struct opencl *d);
+
+// opencl_program.c
+int opencl_build(struct opencl *d, enum opencl_enc enc, struct err *e); // all but the products
 enum opencl_enc opencl_enc_of(const struct encoding *enc); // ENC_F32 for those without kernels
+const char *opencl_enc_name(enum opencl_enc enc);
+uint64_t opencl_source_digest(void);
+// In how many bits products with this encoding take activations: 8, 16 or 32.
+int opencl_act_of(const struct opencl *d, enum opencl_enc enc);
+bool opencl_tile_equal(const struct opencl_tile *a, const struct opencl_tile *b);
+// The kernel for tile sizes, built when it is new.
+int opencl_variant_get(struct opencl *d, enum opencl_enc enc, bool gemm,
+                       const struct opencl_tile *t, cl_kernel *out, struct err *e);
+void opencl_programs_drop(struct opencl *d);
+
+// opencl_matmul.c
+// Bytes from one quantised row of k values to the next; Q8_PITCH in kernels/dot.cl.
+static inline int64_t opencl_q8_pitch(int64_t k)
+{
+    return (k + k / 32 * 8 + 63) / 64 * 64;
+}
+int opencl_matmul(struct opencl *d, const struct task *t, struct err *e);
+int opencl_product(struct opencl *d, const struct opencl_product *p, const struct opencl_tile *tile,
+                   struct err *e);
+int opencl_warm(struct opencl *d, enum opencl_enc enc, struct err *e); // compiles for good
+
+// opencl_tune.c
+void opencl_tune_open(struct opencl *d); // reads the cache
+struct opencl_tile opencl_tile_default(const struct opencl *d, enum opencl_enc enc, bool gemm);
+// The tile sizes for a product; tunes when the class is new.
+int opencl_tile_for(struct opencl *d, const struct opencl_product *p, struct opencl_tile *out,
+                    struct err *e);
+
+// opencl_kernels.c
 int opencl_launch_task(struct opencl *d, const struct task *t, struct err *e);
 int opencl_launch_flag(struct opencl *d, uint64_t seq, struct err *e);
 int opencl_launch_probe_write(struct opencl *d, cl_mem p, cl_uint n, cl_uint step, cl_uint seed,
@@ -169,6 +293,6 @@ int opencl_launch_probe_check(struct opencl *d, cl_mem p, cl_uint n, cl_uint see
                               struct err *e);
 int opencl_launch_probe_spin(struct opencl *d, cl_mem sink, cl_uint turns, cl_event *ev,
                              struct err *e);
-void opencl_programs_drop(struct opencl *d);
+int opencl_launch_probe_dot(struct opencl *d, cl_mem out, struct err *e);
 
 #endif

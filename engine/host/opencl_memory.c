@@ -33,17 +33,19 @@ int opencl_alloc(struct device *dev, struct buffer *b, struct err *e)
         return err_set(e, ERR_UNSUPPORTED, "%s: a pitch of %lld bytes is not a multiple of 4",
                        d->name, (long long)b->pitch);
     cl_int rc;
-    bool shared = d->zero_copy && (uintptr_t)b->host % d->align == 0;
-    if (d->zero_copy && !shared)
+    if (d->zero_copy && (uintptr_t)b->host % d->align)
         return err_set(e, ERR_UNSUPPORTED, "%s: shared memory must be aligned to %zu bytes",
                        d->name, d->align);
-    cl_mem m = clCreateBuffer(d->ctx,
-                              CL_MEM_READ_WRITE | (shared    ? CL_MEM_USE_HOST_PTR
-                                                   : b->host ? CL_MEM_COPY_HOST_PTR
-                                                             : 0),
-                              (size_t)b->size, b->host, &rc);
+    cl_mem m =
+        d->zero_copy && b->host
+            ? opencl_share(d, b->host, (size_t)b->size, b->fd, &rc)
+            : clCreateBuffer(d->ctx, CL_MEM_READ_WRITE | (b->host ? CL_MEM_COPY_HOST_PTR : 0),
+                             (size_t)b->size, b->host, &rc);
     if (rc)
-        return opencl_fail(d, e, rc, "creating a shared buffer");
+        return opencl_fail(d, e, rc,
+                           d->sharing == SHARE_SVM && rc == CL_INVALID_HOST_PTR
+                               ? "sharing memory that another device provides (try memory = copy)"
+                               : "creating a shared buffer");
     b->priv[dev->index] = m;
     return 0;
 }
@@ -192,7 +194,7 @@ static int slice_load(struct opencl *d, const struct tensor *t, struct opencl_we
     end = end < w->rows ? end : w->rows;
     char *src = (char *)(uintptr_t)t->data + begin * t->row_bytes;
     bool as_is = w->enc != ENC_F32 || t->enc == &encoding_f32;
-    bool shared = d->zero_copy && as_is && (uintptr_t)src % d->align == 0;
+    bool shared = d->sharing == SHARE_HOST_PTR && as_is && (uintptr_t)src % d->align == 0;
     struct opencl_slice new = {.r0 = begin, .r1 = end};
     if (!shared) {
         new.r0 = s->mem && s->r0 < r0 ? s->r0 : r0;
@@ -240,9 +242,6 @@ int opencl_weight_get(struct opencl *d, const struct tensor *t, int64_t m0, int6
         if (rc)
             return rc;
         d->weight[t->id] = w;
-        rc = opencl_build(d, w->enc, e);
-        if (rc)
-            return rc;
     }
     for (int64_t i = m0 / w->slice_rows; i * w->slice_rows < m1; i++) {
         int64_t a = i * w->slice_rows, z = a + w->slice_rows;
@@ -263,6 +262,30 @@ int opencl_weight_fresh(struct opencl *d, const struct tensor *t, int64_t m0, in
         d->weight[t->id] = NULL;
     }
     return opencl_weight_get(d, t, m0, m1, out, e);
+}
+
+int opencl_scratch(struct opencl *d, int64_t size, cl_mem *out, struct err *e)
+{
+    int i = (int)((d->submitted + 1) % OPENCL_SCRATCH);
+    if (d->scratch_size[i] < (size_t)size) {
+        cl_int rc;
+        cl_mem m = clCreateBuffer(d->ctx, CL_MEM_READ_WRITE, (size_t)size, NULL, &rc);
+        if (rc)
+            return opencl_fail(d, e, rc, "creating scratch memory");
+        if (d->scratch[i])
+            clReleaseMemObject(d->scratch[i]); // the runtime keeps it until queued kernels are done
+        d->scratch[i] = m;
+        d->scratch_size[i] = (size_t)size;
+    }
+    *out = d->scratch[i];
+    return 0;
+}
+
+void opencl_scratch_drop(struct opencl *d)
+{
+    for (int i = 0; i < OPENCL_SCRATCH; i++)
+        if (d->scratch[i])
+            clReleaseMemObject(d->scratch[i]);
 }
 
 int opencl_load(struct device *dev, const struct tensor *t, int64_t m0, int64_t m1, struct err *e)
@@ -322,8 +345,8 @@ int opencl_angles(struct opencl *d, const struct rope *r, int rows, struct err *
         }
     size_t at = (size_t)from * row_bytes;
     cl_int rc =
-        clEnqueueWriteBuffer(d->queue, d->angle_mem, CL_FALSE, at, (size_t)rows * row_bytes - at,
-                             (char *)d->angle + at, 0, NULL, NULL);
+        clEnqueueWriteBuffer(d->queue, d->angle_mem, d->out_of_order, at,
+                             (size_t)rows * row_bytes - at, (char *)d->angle + at, 0, NULL, NULL);
     if (rc)
         return opencl_fail(d, e, rc, "writing the table of rotation angles");
     d->angle_filled = rows;

@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Opening the hardware, and the names of its errors: which platform and device, how many of its
-// compute units, and what its memory can do. Nothing about memory is believed from properties; it
-// is tried:
-//
-//   zero-copy  a kernel writes memory of the host, which reads it after clFinish without a map, and
-//              the other way round; then a host thread and a kernel write alternate words at once.
-//   alignment  the same for a pointer that is only 32-byte aligned, as GGUF tensors are.
-//   flag       a polling host thread must see a word written by one kernel while the next one is
-//              still running.
+// Opening the hardware, and the names of its errors: which platform and device, and how many of its
+// compute units.
 #include "engine/host/opencl_kernels.h"
 
 #include <ctype.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "base/log.h"
 
-enum { MAX_PLATFORMS = 16, MAX_DEVICES = 16, PROBE_WORDS = 16384, PAGE = 4096 };
+enum { MAX_PLATFORMS = 16, MAX_DEVICES = 16 };
 
 const char *opencl_error_name(cl_int code)
 {
@@ -90,7 +81,22 @@ const char *opencl_error_name(cl_int code)
 
 int opencl_fail(const struct opencl *d, struct err *e, cl_int code, const char *what)
 {
-    return err_set(e, ERR_DEVICE, "%s: %s: %s", d->name, what, opencl_error_name(code));
+    const char *task = d->current ? d->current->name : "";
+    return err_set(e, ERR_DEVICE, "%s: %s%s%s: %s", d->name, task, *task ? ": " : "", what,
+                   opencl_error_name(code));
+}
+
+bool opencl_has(const struct opencl *d, const char *extension)
+{
+    size_t size = 0, length = strlen(extension);
+    clGetDeviceInfo(d->root, CL_DEVICE_EXTENSIONS, 0, NULL, &size);
+    char *all = calloc(1, size + 1);
+    bool found = false;
+    if (all && !clGetDeviceInfo(d->root, CL_DEVICE_EXTENSIONS, size, all, NULL))
+        for (const char *p = all; !found && (p = strstr(p, extension)); p += length)
+            found = (p == all || p[-1] == ' ') && (!p[length] || p[length] == ' ');
+    free(all);
+    return found;
 }
 
 // The name matches when `want` is empty, its index as a number, or a part of it.
@@ -185,6 +191,47 @@ static int partition(struct opencl *d, struct err *e)
     return 0;
 }
 
+// cl_qcom_perf_hint; the public headers do not have it. HIGH, NORMAL, LOW count up.
+enum { CONTEXT_PERF_HINT_QCOM = 0x40C2, PERF_HINT_LOW_QCOM = 0x40C5 };
+
+// A queue with the hints that were asked for and that the device knows. A hint changes no result,
+// so that one that is not known is a line in the log and no error.
+static cl_command_queue create_queue(struct opencl *d, cl_command_queue_properties flags,
+                                     cl_int *rc)
+{
+    cl_queue_properties p[7] = {CL_QUEUE_PROPERTIES, flags};
+    int n = 2;
+    if (d->opt.priority && opencl_has(d, "cl_khr_priority_hints")) {
+        p[n++] = CL_QUEUE_PRIORITY_KHR; // high, medium, low: bits 0, 1, 2
+        p[n++] = 1 << (HINT_HIGH - d->opt.priority);
+    } else if (d->opt.priority) {
+        log_warn("%s: no cl_khr_priority_hints: priority is without effect", d->name);
+    }
+    if (d->opt.perf_hint && opencl_has(d, "cl_khr_throttle_hints")) {
+        p[n++] = CL_QUEUE_THROTTLE_KHR; // the same bits; high is full throttle
+        p[n++] = 1 << (HINT_HIGH - d->opt.perf_hint);
+    } else if (d->opt.perf_hint && !opencl_has(d, "cl_qcom_perf_hint")) {
+        log_warn("%s: neither cl_qcom_perf_hint nor cl_khr_throttle_hints: perf_hint is without "
+                 "effect",
+                 d->name);
+    }
+    return n == 2 ? clCreateCommandQueue(d->ctx, d->dev, flags, rc)
+                  : clCreateCommandQueueWithProperties(d->ctx, d->dev, p, rc);
+}
+
+// Halves where a GPU has them. A CPU's are no faster than floats.
+static int choose_precision(struct opencl *d, struct err *e)
+{
+    bool has = opencl_has(d, "cl_khr_fp16");
+    d->half_is_float = strstr(d->opt.kernel_options, "-DHALF_IS_FLOAT=1") != NULL;
+    d->half = d->opt.precision == PRECISION_FP16 ||
+              (d->opt.precision == PRECISION_AUTO && has && !d->is_cpu);
+    if (d->half && !has && !d->half_is_float)
+        return err_set(e, ERR_DEVICE, "%s: precision = fp16, but the device has no cl_khr_fp16",
+                       d->name);
+    return 0;
+}
+
 int opencl_choose(struct opencl *d, struct err *e)
 {
     int code = choose_device(d, e);
@@ -199,7 +246,9 @@ int opencl_choose(struct opencl *d, struct err *e)
     if (!available || !compiler)
         return err_set(e, ERR_DEVICE, "%s: the device %s", d->name,
                        available ? "has no compiler" : "is not available");
-    code = partition(d, e);
+    code = choose_precision(d, e);
+    if (!code)
+        code = partition(d, e);
     if (code)
         return code;
     size_t group = 1;
@@ -207,178 +256,42 @@ int opencl_choose(struct opencl *d, struct err *e)
     d->lanes = d->opt.lanes ? (int)d->opt.lanes : d->is_cpu ? 1 : 32;
     if ((size_t)d->lanes > group)
         d->lanes = (int)group;
-    d->gemv_rows = d->lanes == 1 ? 64 : 16;
+    d->max_lanes = (int)group;
+    cl_ulong local = 0;
+    clGetDeviceInfo(d->dev, CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
+    d->local_memory = (size_t)local;
+    d->dot_product = opencl_has(d, "cl_khr_integer_dot_product");
+#ifdef CL_DEVICE_INTEGER_DOT_PRODUCT_ACCELERATION_PROPERTIES_8BIT_KHR
+    cl_device_integer_dot_product_acceleration_properties_khr fast = {0};
+    if (d->dot_product &&
+        !clGetDeviceInfo(d->root, CL_DEVICE_INTEGER_DOT_PRODUCT_ACCELERATION_PROPERTIES_8BIT_KHR,
+                         sizeof fast, &fast, NULL))
+        d->dot_accelerated = fast.signed_accelerated && fast.mixed_signedness_accelerated;
+#endif
     clGetDeviceInfo(d->dev, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof d->max_alloc, &d->max_alloc, NULL);
     d->max_weight = d->max_alloc;
     if (d->opt.max_weight && (cl_ulong)d->opt.max_weight < d->max_alloc)
         d->max_weight = (cl_ulong)d->opt.max_weight;
     cl_int rc;
-    d->ctx = clCreateContext(NULL, 1, &d->dev, NULL, NULL, &rc);
+    cl_context_properties hints[3] = {0};
+    if (d->opt.perf_hint && opencl_has(d, "cl_qcom_perf_hint")) {
+        hints[0] = CONTEXT_PERF_HINT_QCOM;
+        hints[1] = PERF_HINT_LOW_QCOM - (d->opt.perf_hint - HINT_LOW);
+    }
+    d->ctx = clCreateContext(hints[0] ? hints : NULL, 1, &d->dev, NULL, NULL, &rc);
     if (rc)
         return opencl_fail(d, e, rc, "creating the context");
+    cl_command_queue_properties can = 0, want;
+    clGetDeviceInfo(d->dev, CL_DEVICE_QUEUE_PROPERTIES, sizeof can, &can, NULL);
+    d->out_of_order = d->opt.queue && (can & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+    if (d->opt.queue && !d->out_of_order)
+        return err_set(e, ERR_DEVICE, "%s: queue = out_of_order, but the device has none", d->name);
+    want = d->out_of_order ? CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE : 0;
     d->profiling = true;
-    d->queue = clCreateCommandQueue(d->ctx, d->dev, CL_QUEUE_PROFILING_ENABLE, &rc);
+    d->queue = create_queue(d, want | CL_QUEUE_PROFILING_ENABLE, &rc);
     if (rc == CL_INVALID_QUEUE_PROPERTIES) {
         d->profiling = false;
-        d->queue = clCreateCommandQueue(d->ctx, d->dev, 0, &rc);
+        d->queue = create_queue(d, want, &rc);
     }
     return rc ? opencl_fail(d, e, rc, "creating the queue") : 0;
-}
-
-static cl_uint pattern(cl_uint i, cl_uint seed)
-{
-    return i * 2654435761u + seed;
-}
-
-// The host's half of a concurrent write: every odd word, again and again until told to stop.
-struct writer {
-    volatile cl_uint *p;
-    cl_uint seed;
-    atomic_bool stop;
-};
-static void *write_odd(void *arg)
-{
-    struct writer *w = arg;
-    do
-        for (cl_uint i = 1; i < PROBE_WORDS; i += 2)
-            w->p[i] = pattern(i, w->seed);
-    while (!atomic_load(&w->stop));
-    return NULL;
-}
-
-static bool intact(const volatile cl_uint *p, cl_uint seed)
-{
-    cl_uint bad = 0;
-    for (cl_uint i = 0; i < PROBE_WORDS; i++)
-        bad += p[i] != pattern(i, seed);
-    return !bad;
-}
-
-// One round on memory `host` behind `m`. 1: everything was seen, 0: not, negative: error.
-static int coherent_round(struct opencl *d, volatile cl_uint *host, cl_mem m, cl_mem wrong,
-                          cl_uint seed, struct err *e)
-{
-    int code = opencl_launch_probe_write(d, m, PROBE_WORDS, 1, seed, e);
-    if (code)
-        return code;
-    if (clFinish(d->queue) || !intact(host, seed))
-        return 0;
-    for (cl_uint i = 0; i < PROBE_WORDS; i++)
-        host[i] = pattern(i, ~seed);
-    cl_uint bad = 0;
-    cl_event ev = NULL;
-    if (clEnqueueWriteBuffer(d->queue, wrong, CL_TRUE, 0, sizeof bad, &bad, 0, NULL, &ev))
-        return 0;
-    opencl_track(d, ev);
-    code = opencl_launch_probe_check(d, m, PROBE_WORDS, ~seed, wrong, e);
-    if (code)
-        return code;
-    if (clEnqueueReadBuffer(d->queue, wrong, CL_TRUE, 0, sizeof bad, &bad, 0, NULL, &ev))
-        return 0;
-    opencl_track(d, ev);
-    if (bad)
-        return 0;
-    struct writer w = {.p = host, .seed = seed + 1};
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, write_odd, &w))
-        return 0;
-    for (int i = 0; i < 4 && !code; i++)
-        code = opencl_launch_probe_write(d, m, PROBE_WORDS, 2, seed + 1, e);
-    cl_int rc = clFinish(d->queue);
-    atomic_store(&w.stop, true);
-    pthread_join(thread, NULL);
-    return code ? code : !rc && intact(host, seed + 1);
-}
-
-static int coherent(struct opencl *d, char *host, struct err *e)
-{
-    cl_int rc, rc2;
-    cl_mem m = clCreateBuffer(d->ctx, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR,
-                              PROBE_WORDS * sizeof(cl_uint), host, &rc);
-    cl_mem wrong = clCreateBuffer(d->ctx, CL_MEM_READ_WRITE, sizeof(cl_uint), NULL, &rc2);
-    int ok = !rc && !rc2;
-    for (cl_uint seed = 1; ok > 0 && seed <= 3; seed++)
-        ok = coherent_round(d, (volatile cl_uint *)(void *)host, m, wrong, seed * 77777u, e);
-    if (m)
-        clReleaseMemObject(m);
-    if (wrong)
-        clReleaseMemObject(wrong);
-    return ok;
-}
-
-static int probe_zero_copy(struct opencl *d, struct err *e)
-{
-    if (d->opt.zero_copy == ZERO_COPY_OFF)
-        return 0;
-    char *page = NULL;
-    if (posix_memalign((void **)&page, PAGE, PROBE_WORDS * sizeof(cl_uint) + PAGE))
-        return err_set(e, ERR_MEMORY, "%s: out of memory in the start-up probe", d->name);
-    d->align = 32;
-    int ok = coherent(d, page + 32, e);
-    if (!ok) {
-        d->align = PAGE;
-        ok = coherent(d, page, e);
-    }
-    free(page);
-    if (ok < 0)
-        return ok;
-    d->zero_copy = ok;
-    if (!ok && d->opt.zero_copy == ZERO_COPY_ON)
-        return err_set(e, ERR_DEVICE,
-                       "%s: zero_copy = on, but host and device do not see each other's writes",
-                       d->name);
-    if (!ok)
-        log_info("%s: memory is not coherent: buffers are copied", d->name);
-    return 0;
-}
-
-// Is the flag word, set by one kernel, visible while the next one runs? A busy host may miss the
-// moment; the second kernel runs longer at every attempt.
-static int probe_flag(struct opencl *d, struct err *e)
-{
-    cl_int rc, v = 0;
-    cl_mem sink =
-        clCreateBuffer(d->ctx, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof v, &v, &rc);
-    if (rc)
-        return opencl_fail(d, e, rc, "creating a buffer for the start-up probe");
-    volatile _Atomic uint64_t *flag = d->flag_page;
-    int code = 0;
-    bool seen = false;
-    cl_uint turns = 200 * 1000;
-    for (uint64_t i = 1; !seen && !code && i <= 6; i++, turns *= 4) {
-        cl_event ev = NULL;
-        cl_int status = CL_QUEUED;
-        // the number has both halves set, so that a torn word does not pass
-        uint64_t want = i << 32 | i;
-        code = opencl_launch_flag(d, want, e);
-        if (!code)
-            code = opencl_launch_probe_spin(d, sink, turns, &ev, e);
-        if (code)
-            break;
-        clFlush(d->queue);
-        while (!seen && status > CL_COMPLETE) {
-            bool now = atomic_load_explicit(flag, memory_order_acquire) == want;
-            clGetEventInfo(ev, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
-            seen = now && status > CL_COMPLETE;
-            if (!seen)
-                sched_yield();
-        }
-        clFinish(d->queue);
-        clReleaseEvent(ev);
-    }
-    clReleaseMemObject(sink);
-    atomic_store((_Atomic uint64_t *)d->flag_page, 0);
-    if (seen)
-        d->host.flag = d->flag_page;
-    else if (!code)
-        log_info("%s: the host does not see a flag word before the kernel ends", d->name);
-    return code;
-}
-
-int opencl_probe(struct opencl *d, struct err *e)
-{
-    int code = probe_zero_copy(d, e);
-    if (code || !d->opt.flag)
-        return code;
-    return probe_flag(d, e);
 }

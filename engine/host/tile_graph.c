@@ -17,7 +17,7 @@
 #include "engine/host/exec.h"
 #include "engine/host/tile.h"
 
-enum { PASS = 64 }; // tokens; their sums of a row of tiles are 8 KiB
+enum { PASS = 128 }; // tokens; their sums of a row of tiles are 16 KiB, half of a first level
 
 static int64_t round_up(int64_t v, int64_t to)
 {
@@ -112,6 +112,16 @@ struct run {
     int form;   // what g->x holds: 0 F32, 1 integers, -1 nothing yet
 };
 
+static void unsigned_bytes(const char *from, uint8_t *to)
+{
+    for (int i = 0; i < TILE; i += 8) {
+        uint64_t v;
+        memcpy(&v, from + i, sizeof v);
+        v ^= UINT64_C(0x8080808080808080);
+        memcpy(to + i, &v, sizeof v);
+    }
+}
+
 // Brings the block's activations in, in tile order and in the form that the weight needs. Padding
 // and columns behind k are zeros; the zero of integers is 128.
 static void bring_in(struct run *r, bool integer)
@@ -131,9 +141,11 @@ static void bring_in(struct run *r, bool integer)
             int n = k - kt * TILE < TILE ? k - kt * TILE : TILE;
             uint8_t *q = (uint8_t *)r->g->x + kt * step + i * TILE;
             float *f = (float *)r->g->x + kt * step + i * TILE;
-            for (int j = 0; integer && j < TILE; j++)
-                q[j] = (uint8_t)((x ? (uint8_t)r->g->row[kt * TILE + j] : 0) ^ 128);
-            if (!integer && x)
+            if (integer && x)
+                unsigned_bytes(r->g->row + kt * TILE, q);
+            else if (integer)
+                memset(q, 128, TILE);
+            else if (x)
                 memcpy(f, x + kt * TILE, (size_t)n * 4);
             if (!integer)
                 memset(x ? f + n : f, 0, (size_t)(x ? TILE - n : TILE) * 4);

@@ -11,7 +11,7 @@
 #include "engine/host/host.h"
 #include "engine/machine.h"
 #include "models/soc/soc.h"
-#include "tests/harness.h"
+#include "tests/hexagon/fixture.h"
 
 #define MACHINES_SMALL_MODEL "data/partita-stories.gguf"
 
@@ -46,6 +46,20 @@ static inline struct machine *machines_host(const char *text)
     return m;
 }
 
+// The host machine with the Hexagon skel behind a stand-in as its only device; NULL: not built.
+static inline struct machine *machines_hexagon(enum fixture_kind kind, const char *more)
+{
+    char text[1200];
+    const char *library = fixture_library(kind);
+    if (!library)
+        return NULL;
+    snprintf(text, sizeof text,
+             "cpu = { enabled = false; }; gpu = { enabled = false; };"
+             "hexagon = { library = \"%s\"; %s };",
+             library, more ? more : "");
+    return machines_host(text);
+}
+
 static inline void machines_close(struct machine *m)
 {
     if (m)
@@ -71,11 +85,15 @@ static inline void machines_each_soc(bool values, void (*fn)(struct machine *m))
     machines_close(m);
 }
 
-// Every machine that computes values: the simulated ones, and the host.
+// Every machine that computes values: the simulated ones, and the host, also with a Hexagon DSP.
 static inline void machines_each(void (*fn)(struct machine *m))
 {
     machines_each_soc(true, fn);
     struct machine *m = machines_host(NULL);
+    if (m)
+        fn(m);
+    machines_close(m);
+    m = machines_hexagon(FIXTURE_NATIVE, NULL);
     if (m)
         fn(m);
     machines_close(m);

@@ -199,7 +199,8 @@ static void test_simulated_machines_without_values(void)
 // left of a difference would be a race.
 static void on_host(enum device_kind partner, const char *policy)
 {
-    struct machine *m = machines_host("cpu = { exact = true; }; npu = { exact = true; };");
+    struct machine *m = machines_host("cpu = { exact = true; }; npu = { exact = true; };"
+                                      "gpu = { activations = \"float\"; };");
     if (!m)
         return;
     struct model *model = stories();

@@ -374,13 +374,13 @@ static void test_expectations_follow_what_was_seen(void)
         expectations(wrong[i], false, false, real);
         expectations(wrong[i], false, true, model);
         CHECK(real[1] > 30);
-        CHECK_NEAR(real[0], model[0], 1e-9);
-        CHECK_NEAR(real[0] / real[1], wrong[i], 0.01 * wrong[i]);
-        CHECK(model[1] >= model[0]); // a model takes the time that its profile says
+        CHECK_NEAR(model[0] / real[1], wrong[i], 0.01 * wrong[i]);
+        CHECK_NEAR(real[0] / model[0], 0.5, 0.01); // half of it is believed at first
+        CHECK(model[1] >= model[0]);               // a model takes the time that its profile says
         // Two: no more than the two or three tasks between two joins are still to come, however
         // many were over sooner than expected.
         expectations(wrong[i], true, false, split);
-        CHECK(split[0] <= 4 * wrong[i] + 0.1);
+        CHECK(split[0] <= 4 * wrong[i] * 0.5 + 0.1);
         CHECK(split[1] <= 4 + 0.1);
     }
 }

@@ -101,7 +101,9 @@ static const struct {
 } ends[] = {
     {"CPU", "gpu.enabled=false;npu.enabled=false", "cpu_only", false, true},
     {"CPU, exact", "gpu.enabled=false;npu.enabled=false;cpu.exact=true", "cpu_only", false, false},
-    {"OpenCL", "cpu.enabled=false;npu.enabled=false", "gpu_only", true, false},
+    {"OpenCL", "cpu.enabled=false;npu.enabled=false;gpu.activations=int8", "gpu_only", true, true},
+    {"OpenCL, float", "cpu.enabled=false;npu.enabled=false;gpu.activations=float", "gpu_only", true,
+     false},
     {"tile NPU", "cpu.enabled=false;gpu.enabled=false", "npu_only", false, true},
     {"tile NPU, exact", "cpu.enabled=false;gpu.enabled=false;npu.exact=true", "npu_only", false,
      false},

@@ -3,9 +3,10 @@
 // and after a long prefill, with shared and with copied buffers.
 #include "tests/golden/tokens_rig.h"
 
-#define GPU "cpu.enabled=false;npu.enabled=false"
+#define GPU   "cpu.enabled=false;npu.enabled=false"
+#define FLOAT GPU ";gpu.activations=float"
 
-static void gpu(const char *overrides, const char *sync, int prefill)
+static void gpu(const char *overrides, const char *sync, int prefill, double q8_tolerance)
 {
     if (gpu_absent())
         return;
@@ -14,24 +15,40 @@ static void gpu(const char *overrides, const char *sync, int prefill)
                                  .policy = "gpu_only",
                                  .sync = sync,
                                  .busy = "gpu",
-                                 .tolerance = {F32_TOLERANCE, F32_TOLERANCE},
+                                 .tolerance = {F32_TOLERANCE, q8_tolerance},
                                  .prefill = prefill,
                                  .brief = prefill > 0});
 }
 
 static void test_prompt(void)
 {
-    gpu(GPU, "queue_order", 0);
+    gpu(FLOAT, "queue_order", 0, F32_TOLERANCE);
 }
 
 static void test_long_prefill(void)
 {
-    gpu(GPU, "sleep_poll", 50);
+    gpu(FLOAT, "sleep_poll", 50, F32_TOLERANCE);
 }
 
 static void test_copied_buffers(void)
 {
-    gpu(GPU ";gpu.zero_copy=off", "driver", 37);
+    gpu(FLOAT ";gpu.memory=copy", "driver", 37, F32_TOLERANCE);
 }
 
-TESTS(golden_tokens_opencl, T(test_prompt), T(test_long_prefill), T(test_copied_buffers))
+static void test_int8(void)
+{
+    gpu(GPU ";gpu.activations=int8", "event", 0, INT8_TOLERANCE);
+}
+
+static void test_int8_out_of_order(void)
+{
+    gpu(GPU ";gpu.activations=int8;gpu.queue=out_of_order", "sleep_poll", 50, INT8_TOLERANCE);
+}
+
+static void test_shared_virtual_memory(void)
+{
+    gpu(FLOAT ";gpu.memory=svm;gpu.queue=out_of_order", "driver", 37, F32_TOLERANCE);
+}
+
+TESTS(golden_tokens_opencl, T(test_prompt), T(test_long_prefill), T(test_copied_buffers),
+      T(test_int8), T(test_int8_out_of_order), T(test_shared_virtual_memory))

@@ -42,6 +42,7 @@ struct setting {
     double tolerance[2]; // of a logit: F32 weights, Q8_0 weights
     int prefill;         // tokens of a forced line's prefill; 0: the prompt
     bool brief;          // only lines with logits and of at most BRIEF_MAX positions
+    int models;          // only so many of the references; 0: all
 };
 
 // What was seen; printed with the test.
@@ -68,7 +69,7 @@ static inline struct machine *rig_machine(const char *machine, const char *overr
     struct conf *c;
     struct machine *m = NULL;
     struct err e = {0};
-    char text[512], *save = NULL;
+    char text[1400], *save = NULL;
     bool host = !strcmp(machine, "host");
     int rc = host ? conf_open_text("test", "", &c, &e) : conf_open(machine, &c, &e);
     if (!CHECK_OK(rc, &e))
@@ -278,7 +279,7 @@ static inline void run_reference(const struct setting *s, const struct reference
 // All models with references through one setting.
 static inline void run_setting(struct setting s)
 {
-    for (int i = 0; i < N_REFERENCES; i++) {
+    for (int i = 0; i < (s.models ? s.models : N_REFERENCES); i++) {
         struct reference *ref = reference_get(i);
         if (ref)
             run_reference(&s, ref);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What all kernels share. The files of this folder are joined in alphabetical order into one source
-// (common, decode, elementwise, heads, matmul, probe) and built once per weight encoding.
+// (common, decode, dot, elementwise, heads, matmul, probe) and built once per weight encoding.
 //
 // One shape fits a real GPU and a CPU that plays one: a work-group is LANES work-items that share a
 // piece of the output. On a GPU (LANES = 32) neighbouring lanes read neighbouring values and meet in
@@ -8,7 +8,9 @@
 // vanish. The local size is a constant, because a new one costs a compilation.
 //
 // Vectors are loaded by vload8: rows start anywhere, and a misaligned vector pointer faults. The
-// host sets LANES, CHUNK, GEMV_ROWS, HALF_BITS and ENC.
+// host sets LANES, CHUNK, HALF_BITS, ENC, ACT (in how many bits products take activations: 8, 16,
+// 32) and PART: 0 for everything but the products, 1 for gemv, 2 for gemm, whose tile sizes it sets
+// too.
 
 #define GROUP __attribute__((reqd_work_group_size(LANES, 1, 1)))
 #define LANE  ((int)get_local_id(0))
@@ -53,19 +55,16 @@ static float lane_sum(float v, __local float *scratch)
 #endif
 
 #if HALF_BITS
-static float half1(const __global ushort *p)
+static float half_at(const __global ushort *p)
 {
+#if HALF8_F16C
+    return as_float8(__builtin_ia32_vcvtph2ps256((short8)((short)*p))).s0;
+#else
     uint h = *p;
     return as_float((h & 0x8000u) << 16 | as_uint(as_float((h & 0x7fffu) << 13) * 0x1p112f));
+#endif
 }
-static float4 half4(bytes a, bytes b, bytes c, bytes d)
-{
-    uint4 h = (uint4)(*(const __global ushort *)a, *(const __global ushort *)b,
-                      *(const __global ushort *)c, *(const __global ushort *)d);
-    float4 f = as_float4((h & 0x7fffu) << 13) * 0x1p112f;
-    return as_float4(as_uint4(f) | (h & 0x8000u) << 16);
-}
-static float8 half8(const __global ushort *p)
+static float8 halves_at(const __global ushort *p)
 {
 #if HALF8_F16C
     return __builtin_ia32_vcvtph2ps256(as_short8(vload8(0, p)));
@@ -76,16 +75,11 @@ static float8 half8(const __global ushort *p)
 #endif
 }
 #else
-static float half1(const __global ushort *p)
+static float half_at(const __global ushort *p)
 {
     return vload_half(0, (const __global half *)p);
 }
-static float4 half4(bytes a, bytes b, bytes c, bytes d)
-{
-    return (float4)(half1((const __global ushort *)a), half1((const __global ushort *)b),
-                    half1((const __global ushort *)c), half1((const __global ushort *)d));
-}
-static float8 half8(const __global ushort *p)
+static float8 halves_at(const __global ushort *p)
 {
     return vload_half8(0, (const __global half *)p);
 }

@@ -4,10 +4,10 @@
 //
 //   dot32(acc, row, k, x0..x3)  acc + partial sums of row[k..k+32) * x; if BLOCKS is 1, the sum of
 //                               the stored numbers, without their scale and zero point
-//   BLOCKS 1: scale4(row a..d, k)  the scales of the blocks at k of four rows
-//             ZERO_POINT           what is to be subtracted from a block's stored numbers
+//   BLOCKS 1: scale1(row, k)   the scale of the block at k
+//             ZERO_POINT       what is to be subtracted from a block's stored numbers
 //   BLOCKS 2: dot32 does all that itself
-//   decode32(row, k, dst)       dst[0..32) = row[k..k+32)
+//   floats32(row, k, to)        to[i][j] = row[k + 8 i + j], i < 4
 //   decode1(row, k)             one value; for the last K % 32 of the encodings without blocks
 //
 // k is a multiple of 32 but for decode1. Arithmetic is F32 throughout; a block's scale is applied
@@ -37,11 +37,11 @@ static float8 decode8(bytes row, int k)
 #elif ENC == ENC_F16
 static float decode1(bytes row, int k)
 {
-    return half1((const __global ushort *)row + k);
+    return half_at((const __global ushort *)row + k);
 }
 static float8 decode8(bytes row, int k)
 {
-    return half8((const __global ushort *)row + k);
+    return halves_at((const __global ushort *)row + k);
 }
 #elif ENC == ENC_BF16
 static float decode1(bytes row, int k)
@@ -63,19 +63,18 @@ static float8 dot32(float8 acc, bytes row, int k, float8 x0, float8 x1, float8 x
     acc = fma(decode8(row, k + 16), x2, acc);
     return fma(decode8(row, k + 24), x3, acc);
 }
-static void decode32(bytes row, int k, __local float *dst)
+static void floats32(bytes row, int k, float8 *to)
 {
-    for (int i = 0; i < 32; i += 8)
-        vstore8(decode8(row, k + i), 0, dst + i);
+    for (int i = 0; i < 4; i++)
+        to[i] = decode8(row, k + 8 * i);
 }
 #elif ENC <= ENC_Q4_0
 #define BLOCKS 1
 #define BLOCK_BYTES (ENC == ENC_Q8_0 ? 34 : 18)
 #define ZERO_POINT  (ENC == ENC_Q8_0 ? 0 : 8)
-static float4 scale4(bytes a, bytes b, bytes c, bytes d, int k)
+static float scale1(bytes row, int k)
 {
-    int at = k / 32 * BLOCK_BYTES;
-    return half4(a + at, b + at, c + at, d + at);
+    return half_at((const __global ushort *)(row + k / 32 * BLOCK_BYTES));
 }
 #endif
 
@@ -83,7 +82,7 @@ static float4 scale4(bytes a, bytes b, bytes c, bytes d, int k)
 static float decode1(bytes row, int k)
 {
     bytes b = row + k / 32 * 34;
-    return half1((const __global ushort *)b) * (float)(char)b[2 + k % 32];
+    return half_at((const __global ushort *)b) * (float)(char)b[2 + k % 32];
 }
 static float8 dot32(float8 acc, bytes row, int k, float8 x0, float8 x1, float8 x2, float8 x3)
 {
@@ -93,13 +92,13 @@ static float8 dot32(float8 acc, bytes row, int k, float8 x0, float8 x1, float8 x
     t = fma(convert_float8(vload8(2, q)), x2, t);
     return fma(convert_float8(vload8(3, q)), x3, t);
 }
-static void decode32(bytes row, int k, __local float *dst)
+static void floats32(bytes row, int k, float8 *to)
 {
     bytes b = row + k / 32 * 34;
     const __global char *q = (const __global char *)b + 2;
-    float d = half1((const __global ushort *)b);
+    float d = half_at((const __global ushort *)b);
     for (int i = 0; i < 4; i++)
-        vstore8(convert_float8(vload8(i, q)) * d, i, dst);
+        to[i] = convert_float8(vload8(i, q)) * d;
 }
 #endif
 
@@ -108,7 +107,7 @@ static float decode1(bytes row, int k)
 {
     bytes b = row + k / 32 * 18;
     int q = b[2 + k % 16];
-    return half1((const __global ushort *)b) * (float)((k % 32 < 16 ? q & 15 : q >> 4) - 8);
+    return half_at((const __global ushort *)b) * (float)((k % 32 < 16 ? q & 15 : q >> 4) - 8);
 }
 static float8 dot32(float8 acc, bytes row, int k, float8 x0, float8 x1, float8 x2, float8 x3)
 {
@@ -119,15 +118,15 @@ static float8 dot32(float8 acc, bytes row, int k, float8 x0, float8 x1, float8 x
     t = fma(convert_float8(p >> 4), x2, t);
     return fma(convert_float8(q >> 4), x3, t);
 }
-static void decode32(bytes row, int k, __local float *dst)
+static void floats32(bytes row, int k, float8 *to)
 {
     const __global uchar *b = row + k / 32 * 18 + 2;
     int8 p = convert_int8(vload8(0, b)), q = convert_int8(vload8(1, b));
-    float8 d = half1((const __global ushort *)(b - 2)), zero = -8 * d;
-    vstore8(fma(convert_float8(p & 15), d, zero), 0, dst);
-    vstore8(fma(convert_float8(q & 15), d, zero), 1, dst);
-    vstore8(fma(convert_float8(p >> 4), d, zero), 2, dst);
-    vstore8(fma(convert_float8(q >> 4), d, zero), 3, dst);
+    float8 d = half_at((const __global ushort *)(b - 2)), zero = -8 * d;
+    to[0] = fma(convert_float8(p & 15), d, zero);
+    to[1] = fma(convert_float8(q & 15), d, zero);
+    to[2] = fma(convert_float8(p >> 4), d, zero);
+    to[3] = fma(convert_float8(q >> 4), d, zero);
 }
 #endif
 
@@ -156,8 +155,8 @@ static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
     nibbles(b + 4, v);
     for (int i = 0; i < 4; i++)
         q[i] = convert_float8(v[i]);
-    *d = (float2)(half1((const __global ushort *)b));
-    *m = half1((const __global ushort *)b + 1);
+    *d = (float2)(half_at((const __global ushort *)b));
+    *m = half_at((const __global ushort *)b + 1);
 }
 #elif ENC == ENC_Q5_0
 static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
@@ -169,7 +168,7 @@ static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
         int8 high = (int8)(b[2 + i]) >> (int8)(0, 1, 2, 3, 4, 5, 6, 7) & 1;
         q[i] = convert_float8((v[i] | high << 4) - 16);
     }
-    *d = (float2)(half1((const __global ushort *)b));
+    *d = (float2)(half_at((const __global ushort *)b));
     *m = 0;
 }
 #elif ENC == ENC_IQ4_NL
@@ -184,7 +183,7 @@ static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
         q[i] = (float8)(iq4_nl_values[v[i].s0], iq4_nl_values[v[i].s1], iq4_nl_values[v[i].s2],
                         iq4_nl_values[v[i].s3], iq4_nl_values[v[i].s4], iq4_nl_values[v[i].s5],
                         iq4_nl_values[v[i].s6], iq4_nl_values[v[i].s7]);
-    *d = (float2)(half1((const __global ushort *)b));
+    *d = (float2)(half_at((const __global ushort *)b));
     *m = 0;
 }
 #elif ENC == ENC_Q4_K || ENC == ENC_Q5_K
@@ -202,8 +201,8 @@ static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
 #endif
         q[i] = convert_float8(v);
     }
-    *d = (float2)(half1((const __global ushort *)b) * scale);
-    *m = -(half1((const __global ushort *)b + 1) * min);
+    *d = (float2)(half_at((const __global ushort *)b) * scale);
+    *m = -(half_at((const __global ushort *)b + 1) * min);
 }
 #elif ENC == ENC_Q6_K
 static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
@@ -215,7 +214,7 @@ static void chunk32(bytes row, int k, float8 *q, float2 *d, float *m)
         int8 high = convert_int8(vload8(i, b + 128 + 32 * n)) >> (2 * h) & 3;
         q[i] = convert_float8((low | high << 4) - 32);
     }
-    float unit = half1((const __global ushort *)(b + 208));
+    float unit = half_at((const __global ushort *)(b + 208));
     *d = unit * (float2)((char)b[192 + 2 * c], (char)b[193 + 2 * c]);
     *m = 0;
 }
@@ -234,13 +233,13 @@ static float8 dot32(float8 acc, bytes row, int k, float8 x0, float8 x1, float8 x
 #endif
     return acc;
 }
-static void decode32(bytes row, int k, __local float *dst)
+static void floats32(bytes row, int k, float8 *to)
 {
     float8 q[4];
     float2 d;
     float m;
     chunk32(row, k, q, &d, &m);
     for (int i = 0; i < 4; i++)
-        vstore8(fma(q[i], (float8)(i < 2 ? d.x : d.y), (float8)(m)), i, dst);
+        to[i] = fma(q[i], (float8)(i < 2 ? d.x : d.y), (float8)(m));
 }
 #endif

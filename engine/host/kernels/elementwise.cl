@@ -2,6 +2,7 @@
 // Operators on rows of activations: embedding, normalisation, SwiGLU, addition. Activations are F32;
 // offsets and pitches are in floats. Work-groups: (piece of the row, token).
 
+#if PART == 0
 // out[n] = table[token[n]]. The table holds rows [row0, row0 + rows) of the embedding (a slice when
 // one allocation cannot hold it); tokens of other slices are left to other calls.
 GROUP __kernel void embed(const __global int *token, ulong token_off, int token_pitch,
@@ -21,16 +22,17 @@ GROUP __kernel void embed(const __global int *token, ulong token_off, int token_
     for (; k < end; k++)
         o[k] = decode1(row, k);
 #else
-    __local float t[LANES * 32];
     for (int k = begin + LANE * 32; k < end; k += LANES * 32) {
-        decode32(row, k, t + LANE * 32);
-        for (int i = 0; i < 32; i += 8)
-            vstore8(vload8(0, t + LANE * 32 + i), 0, o + k + i);
+        float8 t[4];
+        floats32(row, k, t);
+        for (int i = 0; i < 4; i++)
+            vstore8(t[i], i, o + k);
     }
 #endif
 }
+#endif
 
-#if ENC == ENC_F32
+#if PART == 0 && ENC == ENC_F32
 // out[n] = in[n] / rms(in[n]) * w. One work-group per token.
 GROUP __kernel void rmsnorm(const __global float *in, ulong in_off, int in_pitch,
                             const __global float *w, ulong w_off, __global float *out,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Operators on attention heads: rotation with cache append, and attention over the F32 cache.
 // Offsets and pitches are in floats.
-#if ENC == ENC_F32
+#if PART == 0 && ENC == ENC_F32
 
 #define HEADS 8  // heads per work-group of rope
 #define BLOCK 64 // cache rows per turn of attention

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Kernels that compute nothing of a model: the flag word, and the start-up probes that find out
 // what host and device see of each other's memory.
-#if ENC == ENC_F32
+#if PART == 0 && ENC == ENC_F32
 
 // Publishes a ticket. Stored as two 32-bit words, low first: a device without 64-bit stores tears
 // nothing, and the moment between the two shows an older ticket, never a newer one.
@@ -40,5 +40,17 @@ GROUP __kernel void probe_spin(__global uint *sink, uint turns)
         v = (v << 1 ^ v >> 3) + i;
     if (LANE == 0)
         sink[0] = v;
+}
+
+// Which instruction multiplies bytes: 1 for x86's, 2 for cl_khr_integer_dot_product's, 0 for none.
+GROUP __kernel void probe_dot(__global int *out)
+{
+#if DOT_AVX2
+    *out = 1;
+#elif DOT_PACKED
+    *out = 2;
+#else
+    *out = 0;
+#endif
 }
 #endif

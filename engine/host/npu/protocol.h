@@ -27,6 +27,8 @@
 #define NPU_ASSERT(what) _Static_assert(what, #what)
 
 enum { NPU_MAGIC = 0x5054414e, NPU_VERSION = 1 };
+// Ticks per second of the DSP's clock.
+enum { NPU_CLOCK_HZ = 19200000 };
 enum { NPU_MAX_ARENAS = 512, NPU_SLOTS = 256, NPU_LINE = 128, NPU_MESSAGE_BYTES = 384 };
 
 // FastRPC methods of the skel. 0 and 1 are those that every handle has.
@@ -130,8 +132,8 @@ struct npu_message {
     uint32_t order; // enum operand_order
     int32_t n_parts;
     uint32_t weights[2]; // enum npu_weights of each part
-    uint32_t halves[2];  // 1, or 2: int8 tiles per tile of columns (layout.h)
-    uint32_t minima[2];  // tiles of minima behind each row of tiles
+    uint32_t halves[2];  // scales per row and tile of 32 columns: 1, or 2 (layout.h)
+    uint32_t minima[2];  // 1: blocks have minima
     int32_t n_head, n_head_kv, d_head;
     int32_t rope_dim, rope_halves; // rope_halves: pairs (i, i + d/2), else (2i, 2i+1)
     float eps;
@@ -140,7 +142,11 @@ struct npu_message {
     struct npu_tensor w[2], bias[2];
     struct npu_tensor angles; // ROPE: F32 [position][rope_dim / 2][cos, sin]
     struct npu_tensor graph;  // one row: the graph object and its scratch
-    uint8_t pad[NPU_MESSAGE_BYTES - 26 * 4 - 11 * 16];
+    // Weight row, a multiple of 32, that w[i].offset is the address of: rows before it are not in
+    // memory. w[i].rows are the tensor's all the same.
+    int32_t first[2];
+    uint8_t pad[NPU_MESSAGE_BYTES - 28 * 4 - 11 * 16 - 2 * 8];
+    uint64_t began, ended; // written by the DSP before `done`: HAP_perf_get_qtimer_count()
 };
 NPU_ASSERT(sizeof(struct npu_message) == NPU_MESSAGE_BYTES);
 

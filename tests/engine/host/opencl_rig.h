@@ -12,11 +12,13 @@
 #include "engine/ref.h"
 #include "tests/harness.h"
 
+#define FLOAT "tune = \"off\"; activations = \"float\"; "
+#define INT8  "tune = \"off\"; activations = \"int8\"; "
 static const char *const configs[] = {
-    "",
-    "zero_copy = \"off\"; flag = false;",
-    "lanes = 8; max_weight = \"16 KiB\";",
-    "lanes = 32; zero_copy = \"off\"; max_weight = \"16 KiB\"; compute_units = 0;",
+    FLOAT,
+    FLOAT "zero_copy = \"off\"; flag = false;",
+    FLOAT "lanes = 8; max_weight = \"16 KiB\";",
+    FLOAT "lanes = 32; zero_copy = \"off\"; max_weight = \"16 KiB\"; compute_units = 0;",
 };
 enum { CONFIGS = sizeof configs / sizeof *configs };
 
@@ -128,6 +130,7 @@ static inline void run(struct device *d, struct task t, struct twin *in, struct 
 }
 
 static uint32_t next_id;
+static bool coarse; // activations of products are such that int8 holds them exactly
 
 // Random weights; `offset` bytes past an aligned address, to try what cannot be used in place.
 static inline struct tensor tensor_new(const struct encoding *enc, int64_t rows, int64_t cols,
@@ -185,6 +188,13 @@ static inline void matmul_case(struct device *d, const struct encoding *enc, int
     if (bias)
         t.bias[0] = &b[0], t.bias[1] = &b[1];
     struct twin in = twin_new(d, n0 + n, k, (int)rng_below(rng, 2) * 3);
+    for (int64_t i = 0; coarse && i < in.dev.size / 4; i++) {
+        int64_t column = i % (in.dev.pitch / 4);
+        float v = column % 32 == 5 ? 127 / 64.0f : floorf((float)rng_below(rng, 255) - 127) / 64;
+        ((float *)in.dev.host)[i] = ((float *)in.ref.host)[i] = v;
+    }
+    if (coarse)
+        map_all(d, &in, MAP_TO_DEVICE);
     struct twin out = twin_new(d, n0 + n, op.m, (int)rng_below(rng, 2) * 5);
     run(d, t, &in, NULL, &out, NULL, NULL);
     double diff = difference(d, &out);

@@ -3,8 +3,12 @@
 // against the reference; thread counts give equal bits; the queue keeps its promises.
 #include "tests/engine/host/rig.h"
 
+#include <stdatomic.h>
+#include <time.h>
+
 #include "engine/host/kernels.h"
 #include "engine/host/queue.h"
+#include "engine/host/team.h"
 
 static const char *const isas[] = {"ref", "generic", "avx2", "avx512", "neon"};
 enum { ISAS = sizeof isas / sizeof isas[0] };
@@ -266,6 +270,43 @@ static void test_threads_give_equal_bits(void)
     }
 }
 
+struct counted {
+    _Atomic int times[300];
+    _Atomic int bad_worker;
+    int threads;
+};
+
+static void count(void *ctx, int chunk, int worker)
+{
+    struct counted *c = ctx;
+    atomic_fetch_add(&c->times[chunk], 1);
+    if (worker < 0 || worker >= c->threads)
+        atomic_fetch_add(&c->bad_worker, 1);
+    if (chunk == 0) // whose run this begins falls behind: the others finish it
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
+
+static void test_team_does_every_chunk_once(void)
+{
+    static const int chunks[] = {0, 1, 2, 3, 7, 64, 300};
+    struct conf_int_list pin = {0};
+    for (int threads = 1; threads <= 5; threads++) {
+        struct team *t;
+        CHECK_INT(team_create(threads, threads % 2 ? 0 : 2000, &pin, &t, NULL), 0);
+        for (int round = 0; round < 20; round++)
+            for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+                struct counted c = {.threads = threads};
+                team_run(t, count, &c, chunks[i]);
+                int wrong = 0;
+                for (int j = 0; j < 300; j++)
+                    wrong += c.times[j] != (j < chunks[i]);
+                CHECK_INT(wrong, 0);
+                CHECK_INT(c.bad_worker, 0);
+            }
+        team_destroy(t);
+    }
+}
+
 static void test_queue_order_flag_and_waits(void)
 {
     struct machine *m = open_isa("generic", 2, "spin = 50;");
@@ -366,5 +407,6 @@ static void test_refusals(void)
 
 TESTS(engine_host_cpu, T(test_matmul_every_isa_and_encoding), T(test_exact_keeps_activations),
       T(test_unknown_encoding_is_decoded), T(test_slices_parts_and_biases), T(test_other_operators),
-      T(test_threads_give_equal_bits), T(test_queue_order_flag_and_waits),
-      T(test_self_check_replaces_a_wrong_kernel), T(test_refusals))
+      T(test_threads_give_equal_bits), T(test_team_does_every_chunk_once),
+      T(test_queue_order_flag_and_waits), T(test_self_check_replaces_a_wrong_kernel),
+      T(test_refusals))

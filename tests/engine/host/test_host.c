@@ -3,6 +3,8 @@
 // same time on disjoint slices of one buffer.
 #include "tests/engine/host/rig.h"
 
+#include <sys/prctl.h>
+
 static const char both[] = "cpu = { threads = 2; spin = 100; }; gpu = { enabled = false; }; "
                            "npu = { spin = 100; sizes = [1, 4, 32]; };";
 
@@ -28,6 +30,26 @@ static void test_clock_and_sleep(void)
     CHECK(m->values && !m->repeatable);
     CHECK_STR(m->ops->name, "host");
     m->ops->close(m);
+}
+
+// The kernel keeps it per thread, and hands it on to threads that are made later: devices have not
+// been touched, because they were there before.
+static void test_timer_slack(void)
+{
+    int before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+    struct machine *m = rig_open("gpu = { enabled = false; }; timer_slack = \"7 us\";");
+    CHECK_INT(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 7000);
+    if (m)
+        m->ops->close(m);
+    m = rig_open("gpu = { enabled = false; }; timer_slack = \"0 us\";"); // leaves it alone
+    CHECK_INT(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 7000);
+    if (m)
+        m->ops->close(m);
+    m = rig_open("gpu = { enabled = false; };");
+    CHECK_INT(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 1000);
+    if (m)
+        m->ops->close(m);
+    prctl(PR_SET_TIMERSLACK, (unsigned long)before, 0, 0, 0);
 }
 
 static void test_buffers(void)
@@ -170,6 +192,6 @@ static void test_disjoint_slices_at_the_same_time(void)
     m->ops->close(m);
 }
 
-TESTS(engine_host_host, T(test_clock_and_sleep), T(test_buffers), T(test_opening),
-      T(test_dump_is_the_resolved_configuration), T(test_help_lists_every_group),
+TESTS(engine_host_host, T(test_clock_and_sleep), T(test_timer_slack), T(test_buffers),
+      T(test_opening), T(test_dump_is_the_resolved_configuration), T(test_help_lists_every_group),
       T(test_disjoint_slices_at_the_same_time))

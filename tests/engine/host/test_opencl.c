@@ -55,6 +55,31 @@ static void test_matmul_lanes_copied(void)
     matmul_all(configs[3]);
 }
 
+// Products of bytes: against the reference on activations that are multiples of 1/64 with a peak of
+// 127/64 in every block of 32, which the quantisation keeps as they are.
+static void test_matmul_int8(void)
+{
+    static const char *const how[] = {INT8, INT8, INT8 "lanes = 1;"};
+    static const int tokens[] = {1, 2, 7, 49, 97};
+    for (int c = 0; c < 3; c++) {
+        struct device *d = open_device(how[c]);
+        if (!d)
+            return;
+        CHECK_INT(d->caps.activation_bits[ACTIVATION_PLAIN], 32);
+        CHECK_INT(d->caps.activation_bits[ACTIVATION_MANY], 8);
+        CHECK_INT(d->caps.activation_bits[ACTIVATION_ONE], 8);
+        coarse = true;
+        for (int i = 3; i < ENCODINGS; i++)
+            for (int n = 0; n < 5; n++) {
+                int k = (int)encodings[i]->block * (1 + 2 * (n % 3));
+                matmul_case(d, encodings[i], k, 37, 0, 0, 37, tokens[n], n % 2, false);
+                matmul_case(d, encodings[i], k, 21, 40, 11, 50, tokens[n], n % 2, false);
+            }
+        coarse = false;
+        d->ops->close(d);
+    }
+}
+
 // An encoding without a kernel: decoded to F32 when loaded.
 static void halves_decode(const void *src, float *dst, int64_t n)
 {
@@ -224,6 +249,83 @@ static void test_heads(void)
     }
 }
 
+// Halves, which this test's device need not have: floats stand in for them, on the same path.
+static void test_halves(void)
+{
+    static const char *const how[] = {"", "lanes = 32;"};
+    for (int c = 0; c < 2; c++) {
+        char options[256];
+        snprintf(options, sizeof options,
+                 FLOAT "precision = \"fp16\"; kernel_options = \"-DHALF_IS_FLOAT=1\"; %s", how[c]);
+        struct device *d = open_device(options);
+        if (!d)
+            return;
+        CHECK_INT(d->caps.activation_bits[ACTIVATION_PLAIN], 16);
+        CHECK_INT(d->caps.activation_bits[ACTIVATION_ONE], 16);
+        for (int n = 1; n < 50; n += 16) {
+            matmul_case(d, &encoding_q4_0, 96, 37, 0, 3, 37, n, true, false);
+            matmul_case(d, &encoding_f16, 75, 37, 0, 3, 37, n, false, false);
+            matmul_case(d, &encoding_q6_k, 256, 21, 40, 11, 50, n, true, false);
+        }
+        d->ops->close(d);
+    }
+}
+
+// Whatever the tiles, the bits are the same.
+static void test_tiles(void)
+{
+    static const char *const how[] = {
+        "",
+        "gemm_tile = [8, 4, 32, 1, 4, 1, 1]; gemv_tile = [5, 3];",
+        "gemm_tile = [32, 6, 64, 2, 3, 1, 0]; gemv_tile = [64, 8];",
+        "lanes = 1; gemm_tile = [16, 16, 96, 2, 2, 16, 1];",
+    };
+    enum { K = 320, M = 45, N = 21 };
+    static const struct encoding *const enc[] = {&encoding_q4_0, &encoding_q8_0, &encoding_f16};
+    static const char *const products[] = {FLOAT, INT8};
+    for (int p = 0; p < 2; p++)
+        for (int j = 0; j < 3; j++) {
+            static float first[2][N * M];
+            next_id = 0;
+            struct tensor w = tensor_new(enc[j], M, K, 0);
+            float x[K];
+            for (int i = 0; i < K; i++)
+                x[i] = value();
+            for (int c = 0; c < 4; c++) {
+                char options[256];
+                snprintf(options, sizeof options, "%s %s", products[p], how[c]);
+                struct device *d = open_device(options);
+                if (!d)
+                    return;
+                struct twin in = twin_new(d, N, K, 0), out = twin_new(d, N, M, 0);
+                for (int i = 0; i < N * K; i++)
+                    ((float *)in.dev.host)[i] = x[i % K] + (float)(i / K);
+                memcpy(in.ref.host, in.dev.host, N * K * 4);
+                struct model model = {.shape = {.weight_bits = 8}};
+                struct op op = {.kind = OP_MATMUL, .name = "product", .m = M, .k = K};
+                for (int n = 1, at = 0; n <= N; n += N - 1, at++) {
+                    struct task t = {.op = &op,
+                                     .model = &model,
+                                     .m1 = M,
+                                     .n1 = n,
+                                     .graph = -1,
+                                     .n_parts = 1,
+                                     .w = {&w}};
+                    run(d, t, &in, NULL, &out, NULL, NULL);
+                    map_all(d, &out, MAP_TO_HOST);
+                    if (!c)
+                        memcpy(first[at], out.dev.host, (size_t)n * M * 4);
+                    else if (!CHECK(!memcmp(first[at], out.dev.host, (size_t)n * M * 4)))
+                        test_note("%s, %s, n = %d", options, enc[j]->name, n);
+                }
+                twin_free(d, &in);
+                twin_free(d, &out);
+                d->ops->close(d);
+            }
+            tensor_free(&w, 0);
+        }
+}
+
 TESTS(engine_host_opencl, T(test_matmul), T(test_matmul_copied), T(test_matmul_lanes),
-      T(test_matmul_lanes_copied), T(test_other_encoding), T(test_rows), T(test_embed),
-      T(test_heads))
+      T(test_matmul_lanes_copied), T(test_matmul_int8), T(test_halves), T(test_tiles),
+      T(test_other_encoding), T(test_rows), T(test_embed), T(test_heads))

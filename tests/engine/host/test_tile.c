@@ -5,6 +5,7 @@
 #include "tests/engine/host/rig.h"
 
 #include "engine/host/tile.h"
+#include "tests/engine/host/tile_cases.h"
 
 static struct machine *open_tile(const char *more)
 {
@@ -15,6 +16,7 @@ static struct machine *open_tile(const char *more)
 }
 
 static const char *const isas[] = {"generic", "avx2", "avx512", "amx", "neon", "i8mm"};
+enum { ISAS = sizeof isas / sizeof isas[0] };
 
 static struct machine *open_isa(int isa, const char *more)
 {
@@ -66,7 +68,7 @@ static void test_matmul_every_isa_encoding_and_order(void)
     static const int rows[][2] = {{1, 0}, {32, 0}, {70, 0}, {40, 50}}, ks[] = {32, 96, 256};
     static const int tokens[] = {1, 2, 31, 32, 33, 80};
     uint32_t seed = 1;
-    for (int i = 0; i < (int)(sizeof isas / sizeof isas[0]); i++) {
+    for (int i = 0; i < ISAS; i++) {
         struct machine *m = open_isa(i, "sizes = [1, 2, 32, 50, 128];");
         if (!m) {
             test_note("not executed here: %s", isas[i]);
@@ -84,6 +86,40 @@ static void test_matmul_every_isa_encoding_and_order(void)
                     break;
             }
         m->ops->close(m);
+    }
+}
+
+static void test_kernels_of_every_isa_equal_the_generic_ones(void)
+{
+    for (int isa = TILE_GENERIC; isa < TILE_ISAS; isa++) {
+        struct tile_kernels k;
+        if (tile_select((enum tile_isa)isa, &k, NULL) == 0)
+            check_tile_table(&k);
+    }
+}
+
+// The same bits whichever instructions, block encodings all.
+static void test_every_isa_gives_the_same_bits(void)
+{
+    for (size_t e = 0; e < encoding_registry_count; e++) {
+        const struct encoding *enc = encoding_registry[e];
+        float first[9 * 70] = {0};
+        for (int i = 0; enc->unpack && !enc->minima && i < ISAS; i++) {
+            struct machine *m = open_isa(i, "sizes = [32];");
+            struct rig_mm r;
+            if (!m)
+                continue;
+            rig_mm_open(&r, m, enc, (int[2]){70, 0}, false, 256, 9, 11);
+            if (prepare(m->device[0], &r.task, 32, ORDER_WEIGHT_STATIONARY) == 0)
+                rig_run(m->device[0], &r.task);
+            for (int n = 0; n < 9; n++) {
+                if (i == 0)
+                    memcpy(first + n * 70, rig_row(&r.out, n), 70 * sizeof *first);
+                CHECK(!memcmp(first + n * 70, rig_row(&r.out, n), 70 * sizeof *first));
+            }
+            rig_mm_close(&r);
+            m->ops->close(m);
+        }
     }
 }
 
@@ -198,6 +234,30 @@ static void test_memory_is_counted_and_limited(void)
     m->ops->close(m);
 }
 
+// Four bits per value and a scale per 32, in tiles of 640 bytes; minima are F32 tiles behind them.
+static void test_four_bits_take_half_the_memory(void)
+{
+    struct machine *m = open_tile("");
+    if (!m)
+        return;
+    const struct encoding *enc[] = {&encoding_q4_0, &encoding_q4_k, &encoding_q5_0};
+    const int64_t want[] = {8 * 640, 8 * 640 + 4096, 8 * 1152};
+    int64_t before = 0;
+    for (int i = 0; i < 3; i++) {
+        struct rig_mm r;
+        struct err e = {0};
+        struct device_stats s;
+        rig_mm_open(&r, m, enc[i], (int[2]){32, 0}, false, 256, 1, 4);
+        r.w[0].id = (uint32_t)i;
+        CHECK_OK(m->device[0]->ops->load(m->device[0], &r.w[0], 0, 32, &e), &e);
+        m->device[0]->ops->stats(m->device[0], &s);
+        CHECK_INT(s.resident - before, want[i]);
+        before = s.resident;
+        rig_mm_close(&r);
+    }
+    m->ops->close(m);
+}
+
 // Another model at the same address, with the same tensor id.
 static void test_changed_weights_are_packed_again(void)
 {
@@ -254,7 +314,8 @@ static void test_bad_sizes_are_refused(void)
 }
 
 TESTS(engine_host_tile, T(test_matmul_every_isa_encoding_and_order),
+      T(test_kernels_of_every_isa_equal_the_generic_ones), T(test_every_isa_gives_the_same_bits),
       T(test_exact_keeps_activations), T(test_slices_of_stacked_weights),
       T(test_refuses_what_an_npu_refuses), T(test_memory_is_counted_and_limited),
-      T(test_changed_weights_are_packed_again), T(test_self_check_replaces_a_wrong_kernel),
-      T(test_bad_sizes_are_refused))
+      T(test_four_bits_take_half_the_memory), T(test_changed_weights_are_packed_again),
+      T(test_self_check_replaces_a_wrong_kernel), T(test_bad_sizes_are_refused))

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Which tile sizes a matrix product runs on. At the first product of a class (encoding, one token
+// or several, sizes to the next power of two) the tuner lets the candidates compute the very
+// product that was asked for, times them by profiling events, and keeps the fastest. All variants
+// give the same bits (kernels/matmul.cl), so that nobody needs other data for it, and no result
+// depends on which one won.
+//
+// Choices are kept in a file per device, driver and source of the kernels, one line each. A file
+// that is not exactly what this version would write is not believed: every line must name a
+// candidate, and the last line counts them.
+#include "engine/host/opencl_call.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/log.h"
+
+// Products below this many weights are not worth the tuner's time.
+enum { TUNE_WEIGHTS = 1 << 20, TUNE_RUNS = 3 };
+
+// lanes, rows, tokens, columns, vectors, width, local. The first one is the default.
+static const struct opencl_tile cpu_bytes[] = {
+    {1, 16, 96, 512, 1, 8, 0},  {1, 16, 96, 2048, 1, 6, 0},  {1, 16, 192, 1024, 1, 8, 0},
+    {1, 16, 192, 512, 1, 6, 0}, {1, 32, 128, 1024, 1, 4, 0},
+};
+static const struct opencl_tile cpu_floats[] = {
+    {1, 32, 96, 128, 2, 4, 0}, {1, 16, 96, 256, 2, 4, 0}, {1, 32, 96, 256, 1, 8, 0},
+    {1, 64, 192, 64, 2, 4, 0}, {1, 32, 96, 128, 2, 4, 1},
+};
+// Real GPUs: lanes x (8 vectors) x width = rows x tokens; at most 24 KiB of local memory.
+static const struct opencl_tile gpu_bytes[] = {
+    {32, 32, 32, 128, 1, 4, 1},  {64, 64, 32, 128, 1, 4, 1},  {128, 64, 64, 64, 1, 4, 1},
+    {128, 64, 64, 128, 1, 4, 1}, {256, 128, 64, 64, 1, 4, 1}, {64, 64, 64, 128, 1, 8, 1},
+    {64, 32, 32, 128, 1, 2, 1},
+};
+static const struct opencl_tile gpu_floats[] = {
+    {32, 32, 32, 64, 1, 4, 1}, {64, 64, 32, 32, 1, 4, 1},   {128, 64, 64, 32, 1, 4, 1},
+    {64, 64, 64, 32, 1, 8, 1}, {256, 128, 64, 32, 1, 4, 1}, {64, 32, 32, 64, 1, 2, 1},
+};
+static const struct opencl_tile cpu_gemv[] = {
+    {.lanes = 1, .rows = 64, .width = 4},
+    {.lanes = 1, .rows = 64, .width = 2},
+    {.lanes = 1, .rows = 64, .width = 8},
+    {.lanes = 1, .rows = 256, .width = 4},
+};
+// Lanes are the device's: another number of lanes adds in another order.
+static const struct opencl_tile gpu_gemv[] = {
+    {.rows = 16, .width = 4}, {.rows = 4, .width = 4},  {.rows = 8, .width = 2},
+    {.rows = 2, .width = 1},  {.rows = 32, .width = 4},
+};
+
+#define LIST(a) (*n = (int)(sizeof(a) / sizeof *(a)), (a))
+static const struct opencl_tile *list(const struct opencl *d, enum opencl_enc enc, bool gemm,
+                                      int *n)
+{
+    bool cpu = d->lanes == 1;
+    if (!gemm)
+        return cpu ? LIST(cpu_gemv) : LIST(gpu_gemv);
+    if (opencl_act_of(d, enc) == 8)
+        return cpu ? LIST(cpu_bytes) : LIST(gpu_bytes);
+    return cpu ? LIST(cpu_floats) : LIST(gpu_floats);
+}
+
+// Local memory of a work-group, in bytes.
+static size_t local_bytes(const struct opencl *d, enum opencl_enc enc, const struct opencl_tile *t)
+{
+    size_t rows = (size_t)t->rows, tokens = (size_t)t->tokens, columns = (size_t)t->columns;
+    switch (opencl_act_of(d, enc)) {
+    case 8: // with two scales and a minimum per 32 weights, a scale and a sum per 32 activations
+        return rows * columns * 11 / 8 + (t->local ? tokens * columns * 10 / 8 : 0);
+    case 16:
+        return rows * columns * (d->half_is_float ? 4 : 2) + (t->local ? tokens * columns * 4 : 0);
+    default:
+        return rows * columns * 4 + (t->local ? tokens * columns * 4 : 0);
+    }
+}
+
+// Candidate i as this device can run it; false where it cannot.
+static bool candidate(const struct opencl *d, enum opencl_enc enc, bool gemm, int i,
+                      struct opencl_tile *out)
+{
+    int n;
+    const struct opencl_tile *l = list(d, enc, gemm, &n);
+    if (i >= n)
+        return false;
+    *out = l[i];
+    if (!gemm || out->lanes > d->max_lanes || d->opt.lanes)
+        out->lanes = d->lanes;
+    return !gemm || local_bytes(d, enc, out) <= d->local_memory;
+}
+
+struct opencl_tile opencl_tile_default(const struct opencl *d, enum opencl_enc enc, bool gemm)
+{
+    const struct conf_int_list *o = gemm ? &d->opt.gemm_tile : &d->opt.gemv_tile;
+    struct opencl_tile t;
+    if (o->n && gemm)
+        return (struct opencl_tile){(int)o->v[5], (int)o->v[0], (int)o->v[1], (int)o->v[2],
+                                    (int)o->v[3], (int)o->v[4], (int)o->v[6]};
+    if (o->n)
+        return (struct opencl_tile){.lanes = d->lanes, .rows = (int)o->v[0], .width = (int)o->v[1]};
+    for (int i = 0; i < OPENCL_CANDIDATES; i++)
+        if (candidate(d, enc, gemm, i, &t))
+            return t;
+    // Little local memory: the least that the kernel can do.
+    return (struct opencl_tile){d->lanes, 8, 8, 32, 1, 4, 0};
+}
+
+// Sizes of a class: log2, rounded up.
+static int size_class(int64_t n)
+{
+    int c = 0;
+    while (c < 40 && (INT64_C(1) << c) < n)
+        c++;
+    return c;
+}
+
+static bool same_class(const struct opencl_choice *a, const struct opencl_choice *b)
+{
+    return a->enc == b->enc && a->act == b->act && a->m == b->m && a->k == b->k && a->n == b->n;
+}
+
+static void remember(struct opencl *d, const struct opencl_choice *c)
+{
+    for (int i = 0; i < d->n_choices; i++)
+        if (same_class(&d->choice[i], c)) {
+            d->choice[i] = *c;
+            return;
+        }
+    if (d->n_choices < OPENCL_CHOICES)
+        d->choice[d->n_choices++] = *c;
+}
+
+// Everything that a choice depends on besides its class.
+static uint64_t device_digest(const struct opencl *d)
+{
+    static const cl_device_info what[] = {CL_DEVICE_NAME, CL_DEVICE_VERSION, CL_DRIVER_VERSION};
+    uint64_t g = digest_u64(opencl_source_digest(), (uint64_t)d->lanes);
+    cl_uint units = 0;
+    char text[256];
+    g = digest_str(g, d->name);
+    for (int i = 0; i < 3; i++) {
+        memset(text, 0, sizeof text);
+        clGetDeviceInfo(d->dev, what[i], sizeof text - 1, text, NULL);
+        g = digest_str(g, text);
+    }
+    clGetDeviceInfo(d->dev, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
+    return digest_u64(g, units);
+}
+
+// The directories of a path, as far as they can be made.
+static void make_parents(char *path)
+{
+    for (char *p = path + 1; *p; p++)
+        if (*p == '/') {
+            *p = 0;
+            mkdir(path, 0777);
+            *p = '/';
+        }
+}
+
+void opencl_tune_open(struct opencl *d)
+{
+    if (d->opt.tune == TUNE_OFF)
+        return;
+    char digest[17];
+    const char *dir = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    digest_text(device_digest(d), digest);
+    if (*d->opt.tune_cache)
+        d->cache_path = d->opt.tune_cache;
+    else if (dir && *dir == '/')
+        d->cache_path = arena_printf(&d->arena, "%s/partita/opencl-%s.txt", dir, digest);
+    else if (home && *home == '/')
+        d->cache_path = arena_printf(&d->arena, "%s/.cache/partita/opencl-%s.txt", home, digest);
+    if (!d->cache_path)
+        return;
+    d->cache_head = arena_printf(&d->arena, "partita opencl tiles 1 %s", digest);
+    if (d->opt.tune == TUNE_FORCE)
+        return;
+    FILE *f = fopen(d->cache_path, "r");
+    if (!f)
+        return;
+    char line[256] = "";
+    bool good = fgets(line, sizeof line, f) &&
+                !strncmp(line, d->cache_head, strlen(d->cache_head)) &&
+                line[strlen(d->cache_head)] == '\n';
+    int n = 0, claimed = -1;
+    while (good && claimed < 0 && fgets(line, sizeof line, f)) {
+        struct opencl_choice c = {0};
+        struct opencl_tile t;
+        char end;
+        if (sscanf(line, "%d %d %d %d %d %d%c", &c.enc, &c.act, &c.m, &c.k, &c.n, &c.index, &end) ==
+                7 &&
+            end == '\n') {
+            good = c.enc >= 0 && c.enc < ENC_COUNT && n < OPENCL_CHOICES && c.index >= 0 &&
+                   c.index < OPENCL_CANDIDATES &&
+                   (c.act != opencl_act_of(d, (enum opencl_enc)c.enc) ||
+                    candidate(d, (enum opencl_enc)c.enc, c.n > 0, c.index, &t));
+            if (good)
+                d->choice[n++] = c;
+        } else {
+            good = sscanf(line, "end %d%c", &claimed, &end) == 2 && end == '\n' && claimed == n;
+        }
+    }
+    good = good && claimed == n && !fgets(line, sizeof line, f);
+    fclose(f);
+    d->n_choices = good ? n : 0;
+    if (!good)
+        log_info("%s: %s is not what this version wrote for this device: not used", d->name,
+                 d->cache_path);
+}
+
+// A cache that cannot be written costs time at the next start, nothing else.
+static void save(const struct opencl *d)
+{
+    struct err e = {0};
+    struct file out;
+    if (!d->cache_path)
+        return;
+    char *path = strdup(d->cache_path);
+    assert(path);
+    make_parents(path);
+    free(path);
+    int rc = file_begin(&out, d->cache_path, &e);
+    if (!rc) {
+        fprintf(out.f, "%s\n", d->cache_head);
+        for (int i = 0; i < d->n_choices; i++) {
+            const struct opencl_choice *c = &d->choice[i];
+            fprintf(out.f, "%d %d %d %d %d %d\n", c->enc, c->act, c->m, c->k, c->n, c->index);
+        }
+        fprintf(out.f, "end %d\n", d->n_choices);
+        rc = file_end(&out, 0, &e);
+    }
+    if (rc)
+        log_info("%s: tile sizes are not kept: %s", d->name, e.msg);
+}
+
+// Runs the product once on a tile; *ps: how long it took.
+static int timed(struct opencl *d, const struct opencl_product *p, const struct opencl_tile *t,
+                 int64_t *ps, struct err *e)
+{
+    struct opencl_ticket own = {0}, *current = d->current;
+    if (current)
+        memcpy(own.name, current->name, sizeof own.name);
+    d->current = &own;
+    int rc = opencl_product(d, p, t, e);
+    d->current = current;
+    cl_int code = rc ? 0 : clFinish(d->queue);
+    if (!rc && !code) {
+        cl_ulong begin = 0, end = 0;
+        code = clGetEventProfilingInfo(own.first, CL_PROFILING_COMMAND_START, sizeof begin, &begin,
+                                       NULL);
+        if (!code)
+            code = clGetEventProfilingInfo(own.first, CL_PROFILING_COMMAND_END, sizeof end, &end,
+                                           NULL);
+        *ps = end > begin ? (int64_t)(end - begin) * 1000 : 0;
+    }
+    if (own.first)
+        clReleaseEvent(own.first);
+    if (own.last)
+        clReleaseEvent(own.last);
+    return rc ? rc : code ? opencl_fail(d, e, code, "timing a candidate") : 0;
+}
+
+// A candidate that does not build or run is no error as long as the default does.
+static int tune(struct opencl *d, const struct opencl_product *p, struct opencl_choice *c,
+                struct err *e)
+{
+    int64_t best = INT64_MAX;
+    int rc = clFinish(d->queue); // what is queued would be timed, too
+    if (rc)
+        return opencl_fail(d, e, rc, "before tuning");
+    c->index = -1;
+    for (int i = 0; i < OPENCL_CANDIDATES; i++) {
+        struct opencl_tile t;
+        int64_t least = INT64_MAX, ps = 0;
+        if (!candidate(d, p->enc, p->tokens > 1, i, &t))
+            continue;
+        // The first run may compile; one that is far off is not repeated.
+        for (int r = 0; !rc && r <= TUNE_RUNS && (r < 2 || least < 2 * best); r++) {
+            struct err own = {0};
+            rc = timed(d, p, &t, &ps, &own);
+            if (rc)
+                log_info("tiles %d: %s", i, own.msg);
+            else if (r && ps < least)
+                least = ps;
+        }
+        if (rc && clFinish(d->queue))
+            return opencl_fail(d, e, CL_OUT_OF_RESOURCES, "tuning");
+        if (!rc)
+            log_debug("%s: %s %dx%d, %d tokens: tiles %d: %.1f us", d->name,
+                      opencl_enc_name(p->enc), (int)p->rows, (int)p->k, (int)p->tokens, i,
+                      (double)least / 1e6);
+        if (!rc && least < best) {
+            best = least;
+            c->index = i;
+        }
+        rc = 0;
+    }
+    if (c->index < 0)
+        return 0;
+    log_info("%s: %s %dx%d, %d tokens: tiles %d", d->name, opencl_enc_name(p->enc), (int)p->rows,
+             (int)p->k, (int)p->tokens, c->index);
+    remember(d, c);
+    save(d);
+    return 0;
+}
+
+int opencl_tile_for(struct opencl *d, const struct opencl_product *p, struct opencl_tile *out,
+                    struct err *e)
+{
+    bool gemm = p->tokens > 1;
+    *out = opencl_tile_default(d, p->enc, gemm);
+    if (d->opt.tune == TUNE_OFF || !d->profiling ||
+        (gemm ? d->opt.gemm_tile.n : d->opt.gemv_tile.n) || p->rows * p->k < TUNE_WEIGHTS)
+        return 0;
+    struct opencl_choice c = {.enc = (int)p->enc,
+                              .act = opencl_act_of(d, p->enc),
+                              .m = size_class(p->rows),
+                              .k = size_class(p->k),
+                              .n = size_class(p->tokens)};
+    for (int i = 0; i < d->n_choices; i++)
+        if (same_class(&d->choice[i], &c)) {
+            candidate(d, p->enc, gemm, d->choice[i].index, out);
+            return 0;
+        }
+    int rc = tune(d, p, &c, e);
+    if (!rc && c.index >= 0)
+        candidate(d, p->enc, gemm, c.index, out);
+    return rc;
+}

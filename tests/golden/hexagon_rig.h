@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The golden settings for machines with a Hexagon DSP: the skel natively and under the emulator.
+#ifndef TESTS_GOLDEN_HEXAGON_RIG_H
+#define TESTS_GOLDEN_HEXAGON_RIG_H
+
+#include "tests/golden/tokens_rig.h"
+#include "tests/hexagon/fixture.h"
+
+// Every scheme that a machine of this kind offers, tried on the machine itself.
+static const char *const hexagon_schemes[] = {"driver", "event", "poll", "sleep_poll",
+                                              "queue_order"};
+enum { HEXAGON_SCHEMES = sizeof hexagon_schemes / sizeof hexagon_schemes[0] };
+
+static inline void hexagon_setting(enum fixture_kind kind, bool gpu, const char *more,
+                                   const char *policy, const char *sync, int prefill, int models)
+{
+    char overrides[1000];
+    const char *library = fixture_need(kind);
+    if (!library || (gpu && gpu_absent()))
+        return;
+    snprintf(overrides, sizeof overrides,
+             "cpu.enabled=false;%shexagon.library=%s;hexagon.idle_turns=2000;hexagon.spin=100%s%s",
+             gpu ? "" : "gpu.enabled=false;", library, more ? ";" : "", more ? more : "");
+    run_setting((struct setting){.machine = "host",
+                                 .overrides = overrides,
+                                 .policy = policy,
+                                 .sync = sync,
+                                 .busy = gpu ? "gpu npu" : "npu",
+                                 .tolerance = {F32_TOLERANCE, INT8_TOLERANCE},
+                                 .prefill = prefill,
+                                 .brief = true,
+                                 .models = models});
+    CHECK_INT(fixture_left(library), 0);
+}
+
+#endif
