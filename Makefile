@@ -73,7 +73,7 @@ TESTS   := $(TESTSRC:%.c=$(B)/%)
 BENCHSRC := $(wildcard bench/bench_*.c)
 BENCHES  := $(BENCHSRC:%.c=$(B)/%)
 
-.PHONY: all deps demo repro test test-long test-slurm lint bench fuzz clean format registry-check
+.PHONY: all deps demo loop repro test test-long test-slurm lint bench fuzz clean format registry-check
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/%.o # chained by the pattern rules, worth keeping
 
@@ -183,6 +183,10 @@ demo: all
 # The predictions that are kept, and their plots (these need gnuplot). tests/cli/test_repro.c compares.
 repro: all
 	@$(EXE) repro heteroinfer -o results/repro/heteroinfer.csv --plots results/repro
+
+# From this machine to a proven configuration in four commands; docs/loop.md. Wants a quiet machine.
+loop: all
+	@PARTITA=$(EXE) sh tools/loop.sh
 
 lint: deps
 	@sh tools/lint/run.sh "$(CC)" "$(CFLAGS)"

@@ -286,6 +286,8 @@ static int distance(struct fit_observations *x, const char *soc, double *out, st
         rc = characterise_measure(m, &p, e);
         sum += rc < 0 || p.value <= 0 ? log(10) : fabs(log(p.value / x->row[j].observed));
         rc = rc < 0 && has_not(e) ? 0 : rc;
+        if (rc < 0)
+            err_locate(e, x->path, x->experiment[j] + 2); // below the header
     }
     if (m)
         m->ops->close(m);
@@ -309,6 +311,8 @@ static int drop_unknown(struct fit_observations *x, struct err *e)
             rc = 0;
             continue;
         }
+        if (rc < 0)
+            err_locate(e, x->path, x->experiment[j] + 2);
         x->row[n] = x->row[j];
         x->unit[n] = x->unit[j];
         x->experiment[n++] = x->experiment[j];

@@ -154,7 +154,7 @@ static void kernels(struct grid *g, const struct device_caps *c)
     for (int i = 0; characterise_kernels[i]; i++)
         for (int n = 1; device_can(c, of[i]) && n <= g->o.max_n; n *= 64)
             for (int m = widest; m >= KERNEL_WIDTH && m >= widest / 4; m /= 4)
-                for (int kv = 64; kv <= 1024; kv *= 16) {
+                for (int kv = 64; kv <= least(1024, g->o.max_k); kv *= 16) {
                     bool attention = of[i] == OP_ATTENTION;
                     if (attention ? kv < n : kv > 64)
                         continue;

@@ -93,7 +93,8 @@ static void test_errors_point(void)
     static const char bad[] = "section,what,order,m,k,n,value,unit\n"
                               "kernel,cpu:atention,,256,64,1,3.5,us\n";
     spill(in_tmp("bad.csv"), bad, strlen(bad));
-    fails(2, "attention", "fit --given bad.csv --soc host");
+    fails(2, "bad.csv:2", "fit --given bad.csv --soc host");
+    fails(2, "did you mean attention", "fit --given bad.csv");
     static const char wrong[] = "section,what,order,m,k,n,value,unit\n"
                                 "kernels,cpu:add,,256,0,1,3.5,us\n";
     spill(in_tmp("bad.csv"), wrong, strlen(wrong));

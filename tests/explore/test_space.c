@@ -270,7 +270,8 @@ static void test_shipped(void)
     } shipped[] = {{"configs/space/quick.cfg", 60},   {"configs/space/tiny.cfg", 15},
                    {"configs/space/hetero.cfg", 700}, {"configs/space/soc.cfg", 60},
                    {"configs/space/robust.cfg", 60},  {"configs/space/trace.cfg", 24},
-                   {"configs/space/levels.cfg", 18},  {"configs/space/game.cfg", 30}};
+                   {"configs/space/levels.cfg", 18},  {"configs/space/game.cfg", 30},
+                   {"configs/space/host.cfg", 115}};
     struct test_factory f = test_factory();
     for (size_t i = 0; i < sizeof shipped / sizeof shipped[0]; i++) {
         struct space *s;
