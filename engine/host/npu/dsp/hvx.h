@@ -128,6 +128,12 @@ typedef struct {
     int32_t w[32];
 } hv;
 
+// v >> n of signed words without what the language leaves to the compiler.
+HV_INLINE int32_t hv_word_right(int32_t v, int n)
+{
+    return (int32_t)(v < 0 ? ~(~(uint32_t)v >> n) : (uint32_t)v >> n);
+}
+
 HV_INLINE hv hv_load(const void *p)
 {
     hv v;
@@ -199,7 +205,7 @@ HV_INLINE hv hv_left(hv v, int n)
 HV_INLINE hv hv_right(hv v, int n)
 {
     for (int i = 0; i < 32; i++)
-        v.w[i] >>= n;
+        v.w[i] = hv_word_right(v.w[i], n);
     return v;
 }
 HV_INLINE hv hv_right16(hv v, int n)
@@ -253,9 +259,8 @@ HV_INLINE hv hv_shift(hv v, hv n)
 {
     for (int i = 0; i < 32; i++) {
         const int left = (int)(((uint32_t)n.w[i] & 63) ^ 32) - 32; // of six bits, with a sign
-        v.w[i] = left >= 0    ? (int32_t)((uint32_t)v.w[i] << left)
-                 : left > -32 ? v.w[i] >> -left
-                              : v.w[i] >> 31;
+        v.w[i] = left >= 0 ? (int32_t)((uint32_t)v.w[i] << left)
+                           : hv_word_right(v.w[i], left > -32 ? -left : 31);
     }
     return v;
 }
