@@ -30,17 +30,6 @@ static inline const char *fixture_library(enum fixture_kind kind)
     return access(path[kind], R_OK) == 0 ? path[kind] : NULL;
 }
 
-// The same; without it the running test is skipped.
-static inline const char *fixture_need(enum fixture_kind kind)
-{
-    const char *path = fixture_library(kind);
-    if (!path)
-        test_skip(kind == FIXTURE_EMULATED
-                      ? "no Hexagon tools (make deps-hexagon): the emulated DSP is not tested"
-                      : "no stand-in for the DSP's library was built");
-    return path;
-}
-
 // A count that the stand-in keeps. It stays loaded from the first call on, so that they do.
 static inline int fixture_count(const char *library, const char *name)
 {
@@ -55,6 +44,18 @@ static inline int fixture_count(const char *library, const char *name)
 static inline int fixture_left(const char *library)
 {
     return fixture_count(library, "standin_left");
+}
+
+// The same; without it the running test is skipped.
+static inline const char *fixture_need(enum fixture_kind kind)
+{
+    const char *path = fixture_library(kind);
+    if (!path)
+        test_skip(kind == FIXTURE_EMULATED
+                      ? "no Hexagon tools (make deps-hexagon): the emulated DSP is not tested"
+                      : "no stand-in for the DSP's library was built");
+    fixture_left(path); // loaded from here on: sessions that come and go leave its counts alone
+    return path;
 }
 
 // Faults for the next opening.

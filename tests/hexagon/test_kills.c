@@ -9,6 +9,13 @@
 
 static const char *const syncs[] = {"driver", "event", "poll", "sleep_poll", "queue_order"};
 
+// How often: some by default, PARTITA_KILLS at night.
+static int times_of(int few)
+{
+    const char *s = getenv("PARTITA_KILLS");
+    return s ? atoi(s) : few;
+}
+
 // A point among the messages of a whole run.
 static void draw(struct rng *r, int messages, uint64_t longest_us)
 {
@@ -57,12 +64,12 @@ static void kills(enum fixture_kind kind, int times, uint64_t longest_us)
 
 static void test_kills_natively(void)
 {
-    kills(FIXTURE_NATIVE, 100, 300);
+    kills(FIXTURE_NATIVE, times_of(25), 300);
 }
 
 static void test_kills_under_the_emulator(void)
 {
-    kills(FIXTURE_EMULATED, 100, 3000);
+    kills(FIXTURE_EMULATED, times_of(16), 3000);
 }
 
 // The same with a CPU beside, and a session that goes on without what it lost: the tokens are those
@@ -122,12 +129,12 @@ static void kills_survived(enum fixture_kind kind, int times, uint64_t longest_u
 
 static void test_kills_survived_natively(void)
 {
-    kills_survived(FIXTURE_NATIVE, 100, 300);
+    kills_survived(FIXTURE_NATIVE, times_of(25), 300);
 }
 
 static void test_kills_survived_under_the_emulator(void)
 {
-    kills_survived(FIXTURE_EMULATED, 50, 3000);
+    kills_survived(FIXTURE_EMULATED, times_of(8), 3000);
 }
 
 TESTS(hexagon_kills, T(test_kills_natively), T(test_kills_under_the_emulator),
