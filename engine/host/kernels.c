@@ -44,7 +44,7 @@ static void probe(struct cpu_features *f)
 static void probe(struct cpu_features *f)
 {
     f->neon = 1;
-    f->dotprod = getauxval(AT_HWCAP) >> 20 & 1; // HWCAP_ASIMDDP
+    f->dotprod = getauxval(AT_HWCAP) >> 20 & 1;               // HWCAP_ASIMDDP
     f->i8mm = f->dotprod && (getauxval(AT_HWCAP2) >> 13 & 1); // HWCAP2_I8MM
 }
 #else
