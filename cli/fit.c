@@ -59,7 +59,8 @@ static const struct argp_option options[] = {
      "what the rows measure: a name of configs/repro or a file (default: that of the table)", 0},
     {"starts", KEY_STARTS, "N", 0,
      "start also from N - 1 random places around the file's values (default 1)", 0},
-    {"iterations", KEY_ITERATIONS, "N", 0, "at most so many from each start (default 60)", 0},
+    {"iterations", KEY_ITERATIONS, "N", 0,
+     "at most so many from each start (default 60; with a profile 12 in a row)", 0},
     {"tolerance", KEY_TOLERANCE, "PERCENT", 0,
      "standard deviation of rows that do not state one (default \"5 %\")", 0},
     {"threshold", KEY_THRESHOLD, "PERCENT", 0,
@@ -206,7 +207,9 @@ static int fit(const struct fit_options *o, struct fit_run_state *s, struct fit_
         .round = round_value,
         .progress = s->visible ? progress : NULL,
         .user = s,
-        .iterations = o->iterations,
+        .iterations = o->iterations     ? o->iterations
+                      : s->data.profile ? 12
+                                        : 0,
         .threshold = o->threshold,
         // Points of a profile were measured, perhaps while somebody else needed the machine.
         .knee = s->data.profile ? 2 : 0,

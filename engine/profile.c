@@ -129,7 +129,7 @@ int profile_warm(struct machine *m, int device, const struct task *turn, int n, 
 {
     int64_t begin = m->ops->now(m);
     double ps;
-    for (int count = 1; m->ops->now(m) - begin < WARM; count *= 2)
+    for (int count = 1; m->ops->now(m) - begin < WARM && count <= 2048; count *= 2)
         if (burst(m, device, turn, n, count, repeats, &ps, e) < 0)
             return e->code;
     return 0;
