@@ -87,9 +87,9 @@ static void kills_survived(enum fixture_kind kind, int times, uint64_t longest_u
     for (int i = -1; i < times; i++) {
         struct outcome o = {0};
         struct machine *m = NULL;
-        char us[24];
-        snprintf(us, sizeof us, "%llu", (unsigned long long)rng_below(r, (uint64_t)longest_us) + 1);
-        fixture_fault(i < 0 ? NULL : "STANDIN_DIE_AFTER", us);
+        fixture_fault(NULL, NULL);
+        if (i >= 0)
+            draw(r, messages, longest_us);
         o.rc = open_machine(kind, "exact = true; threads = 1;", "exact = true;", &m, &o.err);
         if (o.rc < 0) { // killed in the start-up probe
             CHECK(i >= 0);
@@ -97,8 +97,7 @@ static void kills_survived(enum fixture_kind kind, int times, uint64_t longest_u
             unopened++;
             continue;
         }
-        run_on(m, w, "weight_centric:share=50 %,partner=cpu", syncs[(i + 5) % 5], SESSION_CONTINUE,
-               &o);
+        run_on(m, w, "npu_only", syncs[(i + 5) % 5], SESSION_CONTINUE, &o);
         machines_close(m);
         CHECK_INT(fixture_left(library), 0);
         messages = i < 0 ? fixture_count(library, "standin_messages") : messages;
