@@ -129,7 +129,7 @@ $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	@$(CC) $(SAN) $^ -o $@ $(LDLIBS)
 
 include tools/hexagon.mk
-include tests/hexagon/standin.mk
+-include tests/hexagon/standin.mk
 
 .PHONY: FORCE
 FORCE:

@@ -22,8 +22,6 @@ const struct conf_row device_opencl_rows[] = {
         "Part of the device's name, or its index; empty: a GPU, else an accelerator, else a CPU."),
     ROW(compute_units, CONF_INT, UNIT_NONE, "-1", -1, 65536, NULL,
         "Compute units to take; 0: all; -1: half of a CPU device with two or more, else all."),
-    ROW(zero_copy, CONF_ENUM, UNIT_NONE, "auto", 0, 0, "auto|on|off",
-        "off: the same as memory = copy; on: fail where a probe finds no shared memory coherent."),
     ROW(memory, CONF_ENUM, UNIT_NONE, "auto", 0, 0, "auto|host_ptr|svm|import|copy",
         "Buffers are the host's memory, fine-grained shared virtual memory, a DMA heap's (Qualcomm "
         "drivers), or copies; auto: the first that a probe finds coherent."),

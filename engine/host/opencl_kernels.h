@@ -39,8 +39,6 @@ enum {
     OPENCL_SCRATCH = 4,    // pieces of scratch memory, which tickets take turns in
 };
 
-enum opencl_zero_copy { ZERO_COPY_AUTO, ZERO_COPY_ON, ZERO_COPY_OFF };
-
 enum opencl_sharing { SHARE_AUTO, SHARE_HOST_PTR, SHARE_SVM, SHARE_IMPORT, SHARE_COPY };
 enum opencl_hint { HINT_NONE, HINT_LOW, HINT_NORMAL, HINT_HIGH };
 enum opencl_tune { TUNE_AUTO, TUNE_OFF, TUNE_FORCE };
@@ -51,7 +49,6 @@ struct opencl_options {
     bool enabled; // read by host.c
     const char *platform, *device;
     int64_t compute_units, lanes;
-    int zero_copy; // enum opencl_zero_copy
     bool flag;
     int64_t max_weight; // bytes; 0: the device's limit
     const char *kernel_options;

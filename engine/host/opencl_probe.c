@@ -132,8 +132,6 @@ static int probe_memory(struct opencl *d, struct err *e)
 {
     static const char *const names[] = {"auto", "host_ptr", "svm", "import", "copy"};
     int want = d->opt.memory, ok = 0;
-    if (d->opt.zero_copy == ZERO_COPY_OFF)
-        want = SHARE_COPY;
     if (want == SHARE_AUTO)
         for (int kind = SHARE_HOST_PTR; !ok && kind < SHARE_COPY; kind++)
             ok = probe_kind(d, (enum opencl_sharing)kind, e);
@@ -153,10 +151,6 @@ static int probe_memory(struct opencl *d, struct err *e)
         return err_set(e, ERR_DEVICE,
                        "%s: memory = %s, but host and device do not see each other's writes there",
                        d->name, names[want]);
-    if (want != SHARE_COPY && d->opt.zero_copy == ZERO_COPY_ON)
-        return err_set(e, ERR_DEVICE,
-                       "%s: zero_copy = on, but host and device do not see each other's writes",
-                       d->name);
     if (want != SHARE_COPY)
         log_info("%s: memory is not coherent: buffers are copied", d->name);
     return 0;

@@ -256,8 +256,13 @@ static void test_audit(void)
     const json_t *runs = json_object_get(j, "runs");
     CHECK(json_array_size(runs) > 1); // one per scheme
     for (size_t i = 0; i < json_array_size(runs); i++) {
-        CHECK_STR(string(json_array_get(runs, i), "status"), "ok");
-        CHECK(number(json_array_get(runs, i), "busiest") <= 1 + 1e-9);
+        const json_t *run = json_array_get(runs, i);
+        if (!strcmp(string(run, "sync"), "futex")) { // a phone's driver wakes by callbacks only
+            CHECK_STR(string(run, "status"), "skipped");
+            continue;
+        }
+        CHECK_STR(string(run, "status"), "ok");
+        CHECK(number(run, "busiest") <= 1 + 1e-9);
     }
     CHECK_INT(number(j, "plans_proven"), 10);
     CHECK_INT(number(j, "failed"), 0);
@@ -302,7 +307,8 @@ static void test_characterisation(void)
     for (size_t i = 0; i < json_array_size(points); i++) {
         const json_t *p = json_array_get(points, i);
         CHECK(*string(p, "section") != 0 && *string(p, "unit") != 0);
-        CHECK(number(p, "value") > 0);
+        // A device's own queue goes on at once.
+        CHECK(number(p, "value") > 0 || !strcmp(string(p, "section"), "join"));
         npu |= !strcmp(string(p, "what"), "npu:streamed");
     }
     CHECK(npu);

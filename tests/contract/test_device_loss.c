@@ -227,7 +227,7 @@ static void test_every_call_on_the_host(void)
 static void test_rows_that_only_the_lost_device_had(void)
 {
     struct bed b;
-    struct machine *m = machines_host(EXACT "gpu = { zero_copy = \"off\"; };");
+    struct machine *m = machines_host(EXACT "gpu = { memory = \"copy\"; };");
     int gpu = m ? machines_index(m, DEVICE_GPU) : -1;
     if (gpu < 0) {
         test_skip("no OpenCL device");

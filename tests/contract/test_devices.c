@@ -159,7 +159,7 @@ static void test_values_on_the_host(void)
 static void test_values_on_the_host_without_shortcuts(void)
 {
     struct machine *m = machines_host("cpu = { exact = true; }; npu = { exact = true; };"
-                                      "gpu = { zero_copy = \"off\"; activations = \"float\"; };");
+                                      "gpu = { memory = \"copy\"; activations = \"float\"; };");
     if (!m)
         return;
     int gpu = machines_index(m, DEVICE_GPU);

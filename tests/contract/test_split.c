@@ -497,12 +497,13 @@ static const struct {
     bool exact;
 } machine[] = {
     {"exact",
-     "cpu = { exact = true; threads = 2; spin = 200; }; npu = { exact = true; spin = 200; };",
+     "cpu = { exact = true; threads = 2; spin = 200; }; npu = { exact = true; spin = 200; };"
+     "gpu = { activations = \"float\"; };",
      true},
     {"as users have it", NULL, false},
     {"a GPU that works on copies",
      "cpu = { exact = true; spin = 0; }; npu = { exact = true; spin = 0; };"
-     "gpu = { zero_copy = \"off\"; };",
+     "gpu = { memory = \"copy\"; activations = \"float\"; };",
      true},
 };
 enum { MACHINES = sizeof machine / sizeof machine[0], RESET = 50, MAX_FAILURES = 5 };

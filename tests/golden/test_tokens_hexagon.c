@@ -41,7 +41,7 @@ static void test_hetero_tensor(void)
 // Room for one arena of weights at a time, more or less: they come and go all the time.
 static void test_tiny_window(void)
 {
-    hexagon_setting(FIXTURE_NATIVE, false, "hexagon.arena=64 KiB;hexagon.window=1 MB", "npu_only",
+    hexagon_setting(FIXTURE_NATIVE, false, "hexagon.arena=64 KiB;hexagon.window=2 MB", "npu_only",
                     "queue_order", 33, 0);
 }
 

@@ -76,7 +76,7 @@ static void test_gpu_hetero_tensor(void)
 // Buffers are copied between the devices' memories.
 static void test_gpu_copied_exact(void)
 {
-    split(true, ";gpu.zero_copy=off;gpu.activations=float;npu.exact=true", "hetero_tensor",
+    split(true, ";gpu.memory=copy;gpu.activations=float;npu.exact=true", "hetero_tensor",
           "driver", F32_TOLERANCE);
 }
 

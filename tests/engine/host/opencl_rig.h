@@ -16,9 +16,9 @@
 #define INT8  "tune = \"off\"; activations = \"int8\"; "
 static const char *const configs[] = {
     FLOAT,
-    FLOAT "zero_copy = \"off\"; flag = false;",
+    FLOAT "memory = \"copy\"; flag = false;",
     FLOAT "lanes = 8; max_weight = \"16 KiB\";",
-    FLOAT "lanes = 32; zero_copy = \"off\"; max_weight = \"16 KiB\"; compute_units = 0;",
+    FLOAT "lanes = 32; memory = \"copy\"; max_weight = \"16 KiB\"; compute_units = 0;",
 };
 enum { CONFIGS = sizeof configs / sizeof *configs };
 
