@@ -10,8 +10,8 @@
 //   copy      none: the device has buffers of its own, and map() copies
 //
 // For svm and import the machine asks this device for the memory of its buffers
-// (host_device.take), unless an NPU provides it: then import takes it by its descriptor. Weights are the file's bytes in place under host_ptr only; otherwise they
-// are copied once.
+// (host_device.take), unless an NPU provides it: then import takes it by its descriptor. Weights
+// are the file's bytes in place under host_ptr only; otherwise they are copied once.
 #include "engine/host/opencl_kernels.h"
 
 #include <assert.h>
@@ -121,15 +121,16 @@ void opencl_memory_free(struct host_device *h, void *host)
 cl_mem opencl_share(struct opencl *d, void *host, size_t size, int fd, cl_int *rc)
 {
     struct opencl_memory *m = *find(d, host);
-    if ((d->sharing == SHARE_SVM && (!m || m->size < size)) || (d->sharing == SHARE_IMPORT && !fd)) {
+    if ((d->sharing == SHARE_SVM && (!m || m->size < size)) ||
+        (d->sharing == SHARE_IMPORT && !fd)) {
         *rc = CL_INVALID_HOST_PTR;
         return NULL;
     }
     if (d->sharing != SHARE_IMPORT)
         return clCreateBuffer(d->ctx, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, size, host, rc);
     struct dmabuf_host_ptr p = {DMABUF_HOST_PTR_QCOM, HOST_IOCOHERENT_QCOM, fd, host};
-    return clCreateBuffer(d->ctx, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR | EXT_HOST_PTR_QCOM,
-                          size, &p, rc);
+    return clCreateBuffer(d->ctx, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR | EXT_HOST_PTR_QCOM, size,
+                          &p, rc);
 }
 
 bool opencl_can_share(const struct opencl *d, enum opencl_sharing kind)

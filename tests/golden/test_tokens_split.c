@@ -76,8 +76,8 @@ static void test_gpu_hetero_tensor(void)
 // Buffers are copied between the devices' memories.
 static void test_gpu_copied_exact(void)
 {
-    split(true, ";gpu.memory=copy;gpu.activations=float;npu.exact=true", "hetero_tensor",
-          "driver", F32_TOLERANCE);
+    split(true, ";gpu.memory=copy;gpu.activations=float;npu.exact=true", "hetero_tensor", "driver",
+          F32_TOLERANCE);
 }
 
 TESTS(golden_tokens_split, T(test_cpu_weight_centric), T(test_cpu_activation_centric),
