@@ -4,6 +4,7 @@
 // matrices only on prepared static graphs of standard sizes, in tiles of 32 x 32, from weights that
 // were repacked at loading; padding is computed. Its vector unit (the CPU kernels, on its thread)
 // does the other operators.
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "engine/host/exec.h"
 #include "engine/host/host.h"
 #include "engine/host/queue.h"
+#include "engine/host/shapes.h"
 #include "engine/host/tile.h"
 
 enum { GRAPHS = 16384 }; // handles; more than any plan prepares
@@ -70,32 +72,9 @@ static int run(void *ctx, const struct task *t, struct err *e)
     return 0;
 }
 
-static int check_shape(const struct device *d, const struct op *op, int m0, int m1, int n,
-                       struct err *e)
-{
-    bool standard = n > 0 && n % TILE == 0; // what a graph made at run time may have
-    for (int i = 0; i < d->caps.n_sizes; i++)
-        standard |= d->caps.size[i] == n;
-    if (!standard)
-        return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
-                      "%d tokens is neither a standard size of the NPU nor whole tiles of %d", n,
-                      TILE);
-    if (m0 < 0 || m0 >= m1 || m1 > op->m || m0 % TILE || (m1 % TILE && m1 != op->m))
-        return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
-                      "rows [%d:%d] of %d are not whole tiles of %d", m0, m1, op->m, TILE);
-    return 0;
-}
-
 static int tile_supports(const struct device *d, const struct task *t, struct err *e)
 {
-    int rc = exec_supports(t, e);
-    if (rc < 0 || t->op->kind != OP_MATMUL)
-        return rc;
-    rc = check_shape(d, t->op, t->m0, t->m1, t->n_pad, e);
-    if (rc == 0 && t->n_pad < t->n1 - t->n0)
-        return err_at(e, ERR_UNSUPPORTED, NULL, 0, t->op->name,
-                      "%d tokens do not fit a static graph of %d", t->n1 - t->n0, t->n_pad);
-    return rc;
+    return shapes_supports(d, t, INT_MAX, e);
 }
 
 static int tile_alloc(struct device *d, struct buffer *b, struct err *e)
@@ -120,11 +99,9 @@ static int tile_load(struct device *d, const struct tensor *w, int64_t m0, int64
                      struct err *e)
 {
     struct tile *u = self(d);
-    if (!w->data || m0 < 0 || m0 > m1 || m1 > w->rows)
-        return err_at(e, ERR_USAGE, NULL, 0, w->name, "rows [%lld:%lld] of %lld cannot be loaded",
-                      (long long)m0, (long long)m1, (long long)w->rows);
-    if (w->rows == 1) // a norm's vector, most likely: the vector unit reads it in place
-        return 0;
+    int rc = shapes_rows(w, m0, m1, e);
+    if (rc < 0 || w->rows == 1) // a norm's vector, most likely: the vector unit reads it in place
+        return rc;
     queue_drain(u->queue); // rows that changed are packed again in place
     return store_load(u->store, w, m0, m1, e);
 }
@@ -139,7 +116,7 @@ static int tile_prepare(struct device *d, const struct static_graph *g, int *han
             *handle = i;
             return 0;
         }
-    int rc = check_shape(d, g->op, g->m0, g->m1, g->n, e);
+    int rc = shapes_check(d, g->op, g->m0, g->m1, g->n, INT_MAX, e);
     if (rc < 0)
         return rc;
     int most = d->caps.max_graphs ? d->caps.max_graphs : GRAPHS;
@@ -272,7 +249,6 @@ static int describe(struct tile *u, const struct tile_options *o, struct err *e)
         .ops = (1u << OP_KINDS) - 1,
         .values = true,
         .static_graphs = true,
-        .n_sizes = o->sizes.n,
         .tile = TILE,
         .max_graphs = (int)o->max_graphs,
         .memory = o->memory,
@@ -284,15 +260,7 @@ static int describe(struct tile *u, const struct tile_options *o, struct err *e)
         .event = true,
         .wake = true,
     };
-    if (o->sizes.n < 1 || o->sizes.n > DEVICE_MAX_SIZES)
-        return err_at(e, ERR_CONFIG, NULL, 0, "npu.sizes", "1 to %d sizes expected, %d given",
-                      DEVICE_MAX_SIZES, o->sizes.n);
-    for (int i = 0; i < o->sizes.n; i++) {
-        if (i > 0 && o->sizes.v[i] <= o->sizes.v[i - 1])
-            return err_at(e, ERR_CONFIG, NULL, 0, "npu.sizes", "sizes must ascend");
-        k->size[i] = (int)o->sizes.v[i];
-    }
-    return 0;
+    return shapes_sizes(&o->sizes, "npu.sizes", k, e);
 }
 
 int device_tile_open(const struct conf_node *n, struct machine *m, int index, struct device **out,

@@ -16,6 +16,7 @@
 #include <string.h>
 #include "engine/host/exec.h"
 #include "engine/host/npu/hexagon.h"
+#include "engine/host/shapes.h"
 #include "engine/machine.h"
 
 enum { GRAPHS = 16384, PS_PER_TICK = (int)(PS_PER_S / NPU_CLOCK_HZ) };
@@ -196,42 +197,17 @@ static int hexagon_map(struct device *d, struct buffer *b, int64_t row0, int64_t
 
 // ---- tasks ----
 
-static int check_shape(const struct device *d, const struct op *op, int m0, int m1, int n,
-                       struct err *e)
-{
-    bool standard = n > 0 && n % NPU_TILE == 0 && n <= NPU_MAX_TOKENS; // made at run time
-    for (int i = 0; i < d->caps.n_sizes; i++)
-        standard |= d->caps.size[i] == n;
-    if (!standard)
-        return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
-                      "%d tokens is neither a standard size of the NPU nor whole tiles of %d", n,
-                      NPU_TILE);
-    if (m0 < 0 || m0 >= m1 || m1 > op->m || m0 % NPU_TILE || (m1 % NPU_TILE && m1 != op->m))
-        return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
-                      "rows [%d:%d] of %d are not whole tiles of %d", m0, m1, op->m, NPU_TILE);
-    return 0;
-}
-
 static int hexagon_supports(const struct device *d, const struct task *t, struct err *e)
 {
-    int rc = exec_supports(t, e);
-    if (rc < 0 || t->op->kind != OP_MATMUL)
-        return rc;
-    rc = check_shape(d, t->op, t->m0, t->m1, t->n_pad, e);
-    if (rc == 0 && t->n_pad < t->n1 - t->n0)
-        return err_at(e, ERR_UNSUPPORTED, NULL, 0, t->op->name,
-                      "%d tokens do not fit a static graph of %d", t->n1 - t->n0, t->n_pad);
-    return rc;
+    return shapes_supports(d, t, NPU_MAX_TOKENS, e);
 }
 
 static int hexagon_load(struct device *d, const struct tensor *w, int64_t m0, int64_t m1,
                         struct err *e)
 {
-    if (!w->data || m0 < 0 || m0 > m1 || m1 > w->rows)
-        return err_at(e, ERR_USAGE, NULL, 0, w->name, "rows [%lld:%lld] of %lld cannot be loaded",
-                      (long long)m0, (long long)m1, (long long)w->rows);
-    if (w->rows == 1 || m0 == m1) // a norm's vector, most likely: looked at when it is used
-        return 0;
+    int rc = shapes_rows(w, m0, m1, e);
+    if (rc < 0 || w->rows == 1 || m0 == m1) // a norm's vector, most likely: looked at when used
+        return rc;
     return hexagon_weights_load(self(d)->weights, w, m0, m1, e);
 }
 
@@ -282,7 +258,7 @@ static int hexagon_prepare(struct device *d, const struct static_graph *g, int *
             *handle = i;
             return 0;
         }
-    int rc = check_shape(d, g->op, g->m0, g->m1, g->n, e);
+    int rc = shapes_check(d, g->op, g->m0, g->m1, g->n, NPU_MAX_TOKENS, e);
     if (rc < 0)
         return rc;
     int most = d->caps.max_graphs ? d->caps.max_graphs : GRAPHS;
@@ -505,21 +481,10 @@ static const struct device_ops hexagon_ops = {
     .close = hexagon_close_device,
 };
 
-static int check_sizes(const struct conf_int_list *sizes, struct err *e)
-{
-    if (sizes->n < 1 || sizes->n > DEVICE_MAX_SIZES)
-        return err_at(e, ERR_CONFIG, NULL, 0, "hexagon.sizes", "1 to %d sizes expected, %d given",
-                      DEVICE_MAX_SIZES, sizes->n);
-    for (int i = 1; i < sizes->n; i++)
-        if (sizes->v[i] <= sizes->v[i - 1])
-            return err_at(e, ERR_CONFIG, NULL, 0, "hexagon.sizes", "sizes must ascend");
-    return 0;
-}
-
 static void describe(struct hexagon *u)
 {
     const struct hexagon_options *o = &u->session.opt;
-    struct device_caps *k = &u->host.base.caps;
+    struct device_caps *k = &u->host.base.caps, sizes = *k;
     if (u->session.info.arch)
         snprintf(u->detail, sizeof u->detail, "Hexagon v%u, HVX", u->session.info.arch);
     else
@@ -531,7 +496,6 @@ static void describe(struct hexagon *u)
         .ops = (1u << OP_KINDS) - 1,
         .values = true,
         .static_graphs = true,
-        .n_sizes = o->sizes.n,
         .tile = NPU_TILE,
         .max_graphs = (int)o->max_graphs,
         .memory = o->memory,
@@ -542,8 +506,8 @@ static void describe(struct hexagon *u)
         .flag = u->session.flag,
         .event = true,
     };
-    for (int i = 0; i < o->sizes.n; i++)
-        k->size[i] = (int)o->sizes.v[i];
+    k->n_sizes = sizes.n_sizes;
+    memcpy(k->size, sizes.size, sizeof k->size);
 }
 
 int device_hexagon_open(const struct conf_node *n, struct machine *m, int index,
@@ -557,7 +521,7 @@ int device_hexagon_open(const struct conf_node *n, struct machine *m, int index,
     int rc =
         conf_read(n, "hexagon", device_hexagon_rows, device_hexagon_n_rows, &o, &u->strings, e);
     if (rc == 0)
-        rc = check_sizes(&o.sizes, e);
+        rc = shapes_sizes(&o.sizes, "hexagon.sizes", &u->host.base.caps, e);
     if (rc == 0)
         rc = hexagon_open(&o, &u->session, e);
     if (rc < 0)

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "engine/host/shapes.h"
+
+#include "engine/host/exec.h"
+
+int shapes_check(const struct device *d, const struct op *op, int m0, int m1, int n, int most,
+                 struct err *e)
+{
+    int tile = d->caps.tile;
+    bool standard = n > 0 && n % tile == 0 && n <= most;
+    for (int i = 0; i < d->caps.n_sizes; i++)
+        standard |= d->caps.size[i] == n;
+    if (!standard)
+        return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
+                      "%d tokens is neither a standard size of the NPU nor whole tiles of %d", n,
+                      tile);
+    if (m0 < 0 || m0 >= m1 || m1 > op->m || m0 % tile || (m1 % tile && m1 != op->m))
+        return err_at(e, ERR_UNSUPPORTED, NULL, 0, op->name,
+                      "rows [%d:%d] of %d are not whole tiles of %d", m0, m1, op->m, tile);
+    return 0;
+}
+
+int shapes_supports(const struct device *d, const struct task *t, int most, struct err *e)
+{
+    int rc = exec_supports(t, e);
+    if (rc < 0 || t->op->kind != OP_MATMUL)
+        return rc;
+    rc = shapes_check(d, t->op, t->m0, t->m1, t->n_pad, most, e);
+    if (rc == 0 && t->n_pad < t->n1 - t->n0)
+        return err_at(e, ERR_UNSUPPORTED, NULL, 0, t->op->name,
+                      "%d tokens do not fit a static graph of %d", t->n1 - t->n0, t->n_pad);
+    return rc;
+}
+
+int shapes_rows(const struct tensor *w, int64_t m0, int64_t m1, struct err *e)
+{
+    if (!w->data || m0 < 0 || m0 > m1 || m1 > w->rows)
+        return err_at(e, ERR_USAGE, NULL, 0, w->name, "rows [%lld:%lld] of %lld cannot be loaded",
+                      (long long)m0, (long long)m1, (long long)w->rows);
+    return 0;
+}
+
+int shapes_sizes(const struct conf_int_list *sizes, const char *key, struct device_caps *c,
+                 struct err *e)
+{
+    if (sizes->n < 1 || sizes->n > DEVICE_MAX_SIZES)
+        return err_at(e, ERR_CONFIG, NULL, 0, key, "1 to %d sizes expected, %d given",
+                      DEVICE_MAX_SIZES, sizes->n);
+    c->n_sizes = sizes->n;
+    for (int i = 0; i < sizes->n; i++) {
+        if (i > 0 && sizes->v[i] <= sizes->v[i - 1])
+            return err_at(e, ERR_CONFIG, NULL, 0, key, "sizes must ascend");
+        c->size[i] = (int)sizes->v[i];
+    }
+    return 0;
+}

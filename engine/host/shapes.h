@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the NPUs of the host have in common: matmuls on static graphs of standard sizes, in whole
+// tiles (caps.tile) of weight rows.
+#ifndef ENGINE_HOST_SHAPES_H
+#define ENGINE_HOST_SHAPES_H
+
+#include "base/conf.h"
+#include "engine/device.h"
+
+// Rows [m0, m1) of an operator for n tokens: n is a standard size, or whole tiles up to `most`
+// (graphs that are made at run time).
+int shapes_check(const struct device *d, const struct op *op, int m0, int m1, int n, int most,
+                 struct err *e);
+// device_ops.supports for such a device; `most` as above.
+int shapes_supports(const struct device *d, const struct task *t, int most, struct err *e);
+// Rows [m0, m1) of a weight may be loaded: they are there.
+int shapes_rows(const struct tensor *w, int64_t m0, int64_t m1, struct err *e);
+// Puts the standard sizes of a configuration into *c; `key` is what it is called there.
+int shapes_sizes(const struct conf_int_list *sizes, const char *key, struct device_caps *c,
+                 struct err *e);
+
+#endif
