@@ -6,10 +6,11 @@
 
 #define PHONE "configs/soc/sd8gen3.cfg"
 
-// Whether the registry's policy can run on the machine.
-static bool offered(const char *machine, const char *policy)
+// Whether the registry's policy can run on the machine; and under the scheme, if one is named.
+static bool offered(const char *machine, const char *policy, const char *sync)
 {
-    struct setting s = {.machine = machine, .policy = policy, .sync = "driver", .busy = ""};
+    struct setting s = {
+        .machine = machine, .policy = policy, .sync = sync ? sync : "driver", .busy = ""};
     struct reference *ref = reference_get(0);
     struct graph g;
     struct plan p;
@@ -19,8 +20,10 @@ static bool offered(const char *machine, const char *policy)
     if (ref && rig_open(&r, &s, ref)) {
         graph_build(r.model, 50, 0, &g);
         int rc = rig_plan(&r, &g, &p, &e);
-        ok = rc == 0;
-        if (ok)
+        struct machine_desc d;
+        machine_describe(r.machine, &d);
+        ok = rc == 0 && r.sync->offered(&d, r.sync_options, NULL) == 0;
+        if (rc == 0)
             plan_fini(&p);
         else
             CHECK_INT(rc, ERR_UNSUPPORTED);
@@ -85,8 +88,12 @@ static void test_phone_registry(void)
         bool done = false;
         for (size_t k = 0; k < sizeof above / sizeof above[0]; k++)
             done |= !strcmp(name, above[k]);
-        if (!done && offered(PHONE, name))
-            soc(PHONE, name, sync_registry[i % sync_registry_count]->name, NULL);
+        size_t k = i; // schemes take turns; not all are for phones
+        if (done || !offered(PHONE, name, NULL))
+            continue;
+        while (!offered(PHONE, name, sync_registry[k % sync_registry_count]->name))
+            k++;
+        soc(PHONE, name, sync_registry[k % sync_registry_count]->name, NULL);
     }
 }
 
