@@ -279,7 +279,7 @@ static int tune(struct opencl *d, const struct opencl_product *p, struct opencl_
         if (!candidate(d, p->enc, p->tokens > 1, i, &t))
             continue;
         // The first run may compile; one that is far off is not repeated.
-        for (int r = 0; !rc && r <= TUNE_RUNS && (r < 2 || least < 2 * best); r++) {
+        for (int r = 0; !rc && r <= TUNE_RUNS && (r < 2 || least / 2 < best); r++) {
             struct err own = {0};
             rc = timed(d, p, &t, &ps, &own);
             if (rc)
