@@ -150,7 +150,7 @@ INLINE float dot(const float *a, const float *b, int d)
 }
 
 // Four keys at once, each with the additions of dot().
-INLINE void dot4(const float *q, const float *k, int64_t pitch, int d, float scale, float *out)
+INLINE void score4(const float *q, const float *k, int64_t pitch, int d, float scale, float *out)
 {
     const float *k1 = k + pitch, *k2 = k1 + pitch, *k3 = k2 + pitch;
     vf s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
@@ -192,7 +192,7 @@ static void attend(const struct attend *a)
     int whole = a->rows / 4 * 4;
     for (int j = 0; j < whole; j += 4)
         for (int g = 0; g < a->group; g++)
-            dot4(a->q + g * a->d, a->k + j * a->pitch, a->pitch, a->d, a->scale,
+            score4(a->q + g * a->d, a->k + j * a->pitch, a->pitch, a->d, a->scale,
                  a->score + (int64_t)g * a->rows + j);
     for (int j = whole; j < a->rows; j++)
         for (int g = 0; g < a->group; g++)
