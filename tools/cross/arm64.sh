@@ -13,9 +13,10 @@
 #          kernels in them also on one that does not (cortex-a53): there the first build must fall
 #          back to generic C and the second must run NEON. The examples, and tools/digests.sh with
 #          the x86 program in build/release, demand equal digests of whatever is simulated.
-# quick    for CI, some minutes: builds the program and those suites that are quick and have bytes,
-#          threads or kernels in them, and runs these on three processors: with dot products, with
-#          int8 matrix products too (max), and with neither.
+# quick    for CI, some minutes: builds the program and those suites that are quick and have bytes
+#          or threads in them; runs the program with each set of kernels, which it compares with
+#          generic C when it opens, on processors with dot products, with int8 matrix products too
+#          (max), and with neither.
 # SUITES="tests/engine/test_op ..." takes the place of the list of suites of the first run.
 # Emulated time is not a phone's time: nothing here measures speed.
 set -eu
@@ -26,8 +27,7 @@ libraries="libconfig-dev libgsl-dev libjansson-dev libsqlite3-dev ocl-icd-opencl
 full=build/release-arm64
 base=build/release-arm64-base
 bundle=$PWD/build/partita-arm64
-quick_kernel_suites="tests/engine/host/test_cpu tests/engine/host/test_tile"
-kernel_suites="$quick_kernel_suites tests/golden/test_tokens_cpu"
+kernel_suites="tests/engine/host/test_cpu tests/engine/host/test_tile tests/golden/test_tokens_cpu"
 jobs=${JOBS:-$(nproc)}
 
 unpack_sysroot() {
@@ -60,7 +60,7 @@ build_base() { # suite...
     mkdir -p "$base"
     cp -a "$full/." "$base"
     find "$base" -name '*_neon.o' -exec rm {} +
-    cross_make -arm64-base ISA_neon=-march=armv8-a "$base/partita" $(printf "$base/%s " "$@")
+    cross_make -arm64-base ISA_neon=-march=armv8-a "$base/partita" $([ $# -eq 0 ] || printf "$base/%s " "$@")
 }
 
 build() {
@@ -114,39 +114,33 @@ suites() { # processor build suite...
         sh tests/run.sh $(printf "$folder/%s " "$@")
 }
 
-# Which kernels run is as much a result as that they are right: told to use NEON, Partita must
-# generate with it, without a warning that a kernel disagreed with generic C, or refuse.
-neon() { # processor build runs|refuses
-    got=runs
-    emulated "$1" "$2/partita" run data/partita-stories.gguf -p "Olga was a" -n 4 --policy cpu_only \
-        --set cpu.isa=neon --set gpu.enabled=false --set npu.enabled=false >"$2/neon.txt" 2>&1 ||
+# Which kernels run is as much a result as that they are right: told to use them, Partita must
+# generate with them, without a warning that one disagreed with generic C, or refuse.
+kernels() { # processor build device isa runs|refuses
+    log=$2/kernels.txt other=npu got=runs
+    [ "$3" = npu ] && other=cpu
+    emulated "$1" "$2/partita" run data/partita-stories.gguf -p "Olga was a" -n 4 --policy "$3_only" \
+        --set "$3.isa=$4" --set gpu.enabled=false --set "$other.enabled=false" >"$log" 2>&1 ||
         got=refuses
-    if [ "$got" != "$3" ] || grep -q disagrees "$2/neon.txt" ||
-        { [ $got = refuses ] && ! grep -q 'does not execute neon' "$2/neon.txt"; }; then
-        cat "$2/neon.txt"
-        echo "$2 on $1: NEON $got, expected: $3, and that no kernel disagrees" >&2
+    if [ "$got" != "$5" ] || grep -q disagrees "$log" ||
+        { [ $got = refuses ] && ! grep -q "does not execute $4" "$log"; }; then
+        cat "$log"
+        echo "$2 on $1: $3.isa = $4 $got, expected: $5, and that no kernel disagrees" >&2
         return 1
     fi
-    echo "$2 on $1: NEON $got $(sed -n 's/.*  logits /logits /p' "$2/neon.txt")"
+    echo "$2 on $1: $3.isa = $4 $got $(sed -n 's/.*  logits /logits /p' "$log")"
 }
-
-# The bundle needs nothing of the system that it lies on: here it gets nothing of the sysroot.
-bundle_runs() {
-    want=$(sed -n 's/.*digest  *//p' tests/golden/examples/sim.out)
-    got=$(cd "$bundle/data" && qemu-aarch64 "$bundle/lib/arm64/ld-linux-aarch64.so.1" --library-path \
-        "$bundle/lib/arm64" "$bundle/bin/partita" sim --soc sd8gen3 --model llama3-8b --prompt 256 \
-        --gen 32 --policy hetero_tensor --sync sleep_poll | sed -n 's/.*digest  *//p')
-    echo "bundle: digest of tests/golden/examples/sim.cmd $got, on x86 $want"
-    [ -n "$want" ] && [ "$got" = "$want" ]
-}
-
-neon_runs() {
-    neon neoverse-n1 "$full" runs && neon cortex-a53 "$full" refuses && neon cortex-a53 "$base" runs
+all_kernels() {
+    kernels neoverse-n1 "$full" cpu neon runs && kernels neoverse-n1 "$full" npu neon runs &&
+        kernels neoverse-n1 "$full" npu i8mm refuses &&
+        kernels max,pauth-impdef=on "$full" npu i8mm runs &&
+        kernels cortex-a53 "$full" cpu neon refuses &&
+        kernels cortex-a53 "$base" cpu neon runs && kernels cortex-a53 "$base" npu neon runs
 }
 
 run_tests() {
     rc=0
-    neon_runs || rc=1
+    all_kernels || rc=1
     suites neoverse-n1 "$full" $all_suites || rc=1
     suites cortex-a53 "$full" $kernel_suites || rc=1
     suites cortex-a53 "$base" $kernel_suites || rc=1
@@ -162,17 +156,14 @@ all_suites=${SUITES:-$(find tests/base tests/sim tests/dram tests/models tests/e
     -name 'test_*.c' ! -name 'test_opencl*' ! -name 'test_lpddr_schedule.c' ! -name 'test_cycle.c' \
     ! -name 'test_replay.c' | sort | sed 's/[.]c$//')}
 
-quick_suites="$quick_kernel_suites $(find tests/base -name 'test_*.c' | sort | sed 's/[.]c$//')
-    tests/engine/test_encoding tests/engine/test_gguf tests/engine/test_tokenizer tests/engine/test_executor
-    tests/engine/host/test_queue"
+quick_suites="$(find tests/base -name 'test_*.c' | sort | sed 's/[.]c$//') tests/engine/test_encoding
+    tests/engine/test_gguf tests/engine/test_tokenizer tests/engine/host/test_queue"
 quick() {
     cross_make -arm64 "$full/partita" $(printf "$full/%s " $quick_suites)
-    build_base $quick_kernel_suites
+    build_base
     rc=0
-    neon_runs || rc=1
+    all_kernels || rc=1
     suites neoverse-n1 "$full" $quick_suites || rc=1
-    suites max,pauth-impdef=on "$full" $quick_kernel_suites || rc=1
-    suites cortex-a53 "$base" $quick_kernel_suites || rc=1
     return $rc
 }
 
