@@ -193,7 +193,7 @@ static void attend(const struct attend *a)
     for (int j = 0; j < whole; j += 4)
         for (int g = 0; g < a->group; g++)
             score4(a->q + g * a->d, a->k + j * a->pitch, a->pitch, a->d, a->scale,
-                 a->score + (int64_t)g * a->rows + j);
+                   a->score + (int64_t)g * a->rows + j);
     for (int j = whole; j < a->rows; j++)
         for (int g = 0; g < a->group; g++)
             a->score[(int64_t)g * a->rows + j] =
