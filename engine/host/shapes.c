@@ -20,6 +20,23 @@ int shapes_check(const struct device *d, const struct op *op, int m0, int m1, in
     return 0;
 }
 
+int shapes_admit(const struct device *d, const struct static_graph *g, int most, int graphs,
+                 int limit, int64_t resident, int64_t bytes, struct err *e)
+{
+    const char *name = g->op->name;
+    int rc = shapes_check(d, g->op, g->m0, g->m1, g->n, most, e);
+    if (rc < 0)
+        return rc;
+    limit = d->caps.max_graphs ? d->caps.max_graphs : limit;
+    if (graphs >= limit)
+        return err_at(e, ERR_MEMORY, NULL, 0, name, "all %d static graphs are in use", limit);
+    if (d->caps.memory && resident + bytes > d->caps.memory)
+        return err_at(e, ERR_MEMORY, NULL, 0, name,
+                      "the NPU's memory of %.1f MB has no room for a graph of %.1f MB",
+                      (double)d->caps.memory / 1e6, (double)bytes / 1e6);
+    return 0;
+}
+
 int shapes_supports(const struct device *d, const struct task *t, int most, struct err *e)
 {
     int rc = exec_supports(t, e);

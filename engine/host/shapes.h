@@ -11,6 +11,10 @@
 // (graphs that are made at run time).
 int shapes_check(const struct device *d, const struct op *op, int m0, int m1, int n, int most,
                  struct err *e);
+// A new static graph of `bytes` may be prepared beside `graphs` others, of which there may be
+// `limit` (or caps.max_graphs), on a device that holds `resident` bytes.
+int shapes_admit(const struct device *d, const struct static_graph *g, int most, int graphs,
+                 int limit, int64_t resident, int64_t bytes, struct err *e);
 // device_ops.supports for such a device; `most` as above.
 int shapes_supports(const struct device *d, const struct task *t, int most, struct err *e);
 // Rows [m0, m1) of a weight may be loaded: they are there.

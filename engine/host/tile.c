@@ -116,16 +116,9 @@ static int tile_prepare(struct device *d, const struct static_graph *g, int *han
             *handle = i;
             return 0;
         }
-    int rc = shapes_check(d, g->op, g->m0, g->m1, g->n, INT_MAX, e);
+    int rc = shapes_admit(d, g, INT_MAX, u->graphs, GRAPHS, u->resident, tile_graph_bytes(g), e);
     if (rc < 0)
         return rc;
-    int most = d->caps.max_graphs ? d->caps.max_graphs : GRAPHS;
-    if (u->graphs >= most)
-        return err_at(e, ERR_MEMORY, NULL, 0, g->op->name, "all %d static graphs are in use", most);
-    if (d->caps.memory && u->resident + tile_graph_bytes(g) > d->caps.memory)
-        return err_at(e, ERR_MEMORY, NULL, 0, g->op->name,
-                      "the NPU's memory of %.1f MB has no room for a graph of %.1f MB",
-                      (double)d->caps.memory / 1e6, (double)tile_graph_bytes(g) / 1e6);
     int64_t start = host_now();
     struct tile_graph *made = tile_graph_create(g, e);
     if (!made)

@@ -258,21 +258,14 @@ static int hexagon_prepare(struct device *d, const struct static_graph *g, int *
             *handle = i;
             return 0;
         }
-    int rc = shapes_check(d, g->op, g->m0, g->m1, g->n, NPU_MAX_TOKENS, e);
-    if (rc < 0)
-        return rc;
-    int most = d->caps.max_graphs ? d->caps.max_graphs : GRAPHS;
-    if (u->n_graphs >= most)
-        return err_at(e, ERR_MEMORY, NULL, 0, g->op->name, "all %d static graphs are in use", most);
     struct hexagon_graph new = {
         .m = g->op->m, .k = g->op->k, .m0 = g->m0, .m1 = g->m1, .n = g->n, .order = g->order};
     strncpy(new.name, g->op->name, sizeof new.name - 1);
     // A graph does not know whose weights it will meet: room for every form of activations.
     new.bytes = (int64_t)npu_graph_bytes(NPU_FORM_F32 | NPU_FORM_I8, g->order, g->op->k, g->n);
-    if (d->caps.memory && u->resident + new.bytes > d->caps.memory)
-        return err_at(e, ERR_MEMORY, NULL, 0, g->op->name,
-                      "the NPU's memory of %.1f MB has no room for a graph of %.1f MB",
-                      (double)d->caps.memory / 1e6, (double)new.bytes / 1e6);
+    int rc = shapes_admit(d, g, NPU_MAX_TOKENS, u->n_graphs, GRAPHS, u->resident, new.bytes, e);
+    if (rc < 0)
+        return rc;
     if (u->n_graphs == u->room) {
         int room = u->room ? 2 * u->room : 64;
         struct hexagon_graph *grown = realloc(u->graph, (size_t)room * sizeof *grown);
