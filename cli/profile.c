@@ -14,7 +14,8 @@
 #include "explore/characterise.h"
 #include "explore/plot.h"
 
-enum { KEY_COST = 3100, KEY_PLOTS, KEY_QUICK, KEY_MAX_M, KEY_MAX_K, KEY_MAX_N, MOST = 1 << 20 };
+enum { KEY_COST = 3100, KEY_PLOTS, KEY_QUICK, KEY_MAX_M, KEY_MAX_K, KEY_MAX_N, KEY_ROUNDS };
+enum { MOST = 1 << 20, MOST_ROUNDS = 1000, ROUNDS_REAL = 5 };
 
 static const char default_model[] = "tinyllama-1.1b";
 
@@ -22,6 +23,7 @@ struct profile_options {
     struct workload w;
     struct characterise_options grid;
     const char *out, *plots;
+    int rounds; // 0: as many as the machine needs
     bool cost;
 };
 
@@ -32,6 +34,10 @@ static const struct argp_option options[] = {
     {"max-m", KEY_MAX_M, "M", 0, "no weights of more than M rows", 0},
     {"max-k", KEY_MAX_K, "K", 0, "no weights of more than K columns", 0},
     {"max-n", KEY_MAX_N, "N", 0, "no more than N tokens", 0},
+    {"rounds", KEY_ROUNDS, "R", 0,
+     "go through all points R times and take the middle of what each gave, so that a disturbance "
+     "meets few of them (default: 5; 1 with --quick and where every measurement gives the same)",
+     0},
     {"cost", KEY_COST, 0, 0,
      "instead: every operator of a model on every device, and the hand-overs of a sync scheme; the "
      "cost table that policies plan with",
@@ -64,6 +70,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
     case KEY_MAX_N:
         o->grid.max_n = cli_whole(state, "--max-n", arg, 1, MOST);
         break;
+    case KEY_ROUNDS:
+        o->rounds = cli_whole(state, "--rounds", arg, 1, MOST_ROUNDS);
+        break;
     case KEY_COST:
         o->cost = true;
         break;
@@ -71,9 +80,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
         argp_error(state, "unexpected \"%s\" (the model is given by --model)", arg);
         break;
     case ARGP_KEY_SUCCESS:
-        if (o->cost &&
-            (o->plots || o->grid.quick || o->grid.max_m || o->grid.max_k || o->grid.max_n))
-            argp_error(state, "--plots, --quick and --max-... do not go with --cost");
+        if (o->cost && (o->plots || o->rounds || o->grid.quick || o->grid.max_m || o->grid.max_k ||
+                        o->grid.max_n))
+            argp_error(state, "--plots, --quick, --rounds and --max-... do not go with --cost");
         if (!o->cost && strcmp(o->w.c.model, default_model) != 0)
             argp_error(state, "--model goes with --cost; without it, no model is measured");
         break;
@@ -170,17 +179,26 @@ static void points_json(const struct machine *m, const struct point *p, int n, F
     json_end(&j);
 }
 
-// 1 when interrupted.
-static int measure(struct machine *m, struct point *p, int n, bool progress, struct err *e)
+// 1 when interrupted. The rounds follow each other as a whole, so that what disturbs the machine
+// for a second meets a few points in one round, and not all repetitions of one point.
+static int measure(struct machine *m, struct point *p, int n, int rounds, bool progress,
+                   struct err *e)
 {
-    int rc = 0;
-    for (int i = 0; rc == 0 && i < n && !cli_stop; i++) {
-        if (progress)
-            fprintf(stderr, "\r\033[K%d of %d: %s %s", i + 1, n, p[i].section, p[i].what);
-        rc = characterise_measure(m, &p[i], e);
-    }
+    double *seen = malloc((size_t)n * (size_t)rounds * sizeof *seen);
+    int rc = seen ? 0 : err_set(e, ERR_MEMORY, "no memory for %d rounds of %d points", rounds, n);
+    for (int r = 0; r < rounds && rc == 0 && !cli_stop; r++)
+        for (int i = 0; i < n && rc == 0 && !cli_stop; i++) {
+            if (progress)
+                fprintf(stderr, "\r\033[Kround %d of %d, %d of %d: %s %s", r + 1, rounds, i + 1, n,
+                        p[i].section, p[i].what);
+            rc = characterise_measure(m, &p[i], e);
+            seen[i * rounds + r] = p[i].value;
+        }
+    for (int i = 0; i < n && rc == 0 && !cli_stop; i++)
+        characterise_combine(&p[i], &seen[i * rounds], rounds);
     if (progress)
         fprintf(stderr, "\r\033[K");
+    free(seen);
     return rc < 0 ? rc : cli_stop;
 }
 
@@ -218,8 +236,9 @@ static int characterise(struct profile_options *o, struct err *e)
     int rc = cli_machine_open(&f, &m, e);
     if (rc >= 0)
         rc = characterise_points(m, &o->grid, &p, &n, e);
+    int rounds = o->rounds ? o->rounds : m && !m->repeatable && !o->grid.quick ? ROUNDS_REAL : 1;
     if (rc >= 0)
-        rc = measure(m, p, n, cli_show_progress(&o->w.c), e);
+        rc = measure(m, p, n, rounds, cli_show_progress(&o->w.c), e);
     if (rc == 0)
         rc = report(o, m, p, n, &out, e);
     rc = file_end(&out, rc, e);

@@ -17,6 +17,8 @@
 #include "explore/characterise_internal.h"
 
 #include <assert.h>
+#include <gsl/gsl_sort.h>
+#include <gsl/gsl_statistics.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/units.h"
@@ -30,7 +32,7 @@ static const int64_t BUDGET = 60 * PS_PER_MS;       // repetitions of one point 
 static const int64_t IDLE = PS_PER_S;               // longer than any idle timer
 static const int64_t IDLE_REAL = 2 * PS_PER_MS;     // threads that poll for work have gone to sleep
 static const int64_t AWAKE = 20 * PS_PER_MS;        // of streaming, before the window opens
-static const int64_t TURN_REAL = 20 * PS_PER_US;    // between two looks at working devices
+static const int64_t TURN_REAL = 200 * PS_PER_US;   // between two looks, each of which takes a core
 static const int64_t WINDOW_REAL = 100 * PS_PER_MS; // that the window lasts at least
 static const int64_t PATIENCE = 4 * PS_PER_S;       // of streaming on a real machine
 
@@ -711,4 +713,14 @@ int characterise_measure(struct machine *m, struct point *p, struct err *e)
     const char *near = err_nearest(p->section, characterise_section, CHARACTERISE_SECTIONS);
     return err_set(e, ERR_USAGE, "unknown section \"%s\"%s%s", p->section,
                    near ? ", did you mean " : "", near ? near : "");
+}
+
+void characterise_combine(struct point *p, double *value, int n)
+{
+    bool rate = strchr(p->unit, '/') != NULL; // of equal work, so its inverse is what adds up
+    for (int i = 0; i < n; i++)
+        value[i] = rate && value[i] > 0 ? 1 / value[i] : value[i];
+    gsl_sort(value, 1, (size_t)n);
+    double middle = gsl_stats_trmean_from_sorted_data(0.25, value, 1, (size_t)n);
+    p->value = rate && middle > 0 ? 1 / middle : middle;
 }

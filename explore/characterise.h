@@ -64,6 +64,11 @@ int characterise_points(const struct machine *m, const struct characterise_optio
 // Measures one point; sets p->value, in p->unit. Resets the machine first, so that on a simulated
 // one equal points give equal numbers, whatever was measured before.
 int characterise_measure(struct machine *m, struct point *p, struct err *e);
+// Sets p->value to the middle of what it was in n rounds (which are reordered): the interquartile
+// mean of the times. Unlike a median it moves little when a machine has two speeds, one of them
+// about half of the time (a neighbour on the other half of a core), and unlike a mean it forgets
+// outliers.
+void characterise_combine(struct point *p, double *value, int n);
 
 // CSV: section,what,order,m,k,n,value,unit. Reads back exactly; a row that is malformed is an error
 // with its line.

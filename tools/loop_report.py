@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The result of tools/loop.sh as a page: loop_report.py FOLDER [TIME...] > README.md.
+"""The result of tools/loop.sh as a page: loop_report.py FOLDER SETTINGS [TIME...] > README.md.
 
 Writes validate.csv beside it. Says what kind of computer it was, never which."""
 import csv
@@ -36,7 +36,7 @@ def number(x, digits=2):
 
 
 def main():
-    out, times = sys.argv[1], sys.argv[2:]
+    out, settings, times = sys.argv[1], sys.argv[2], sys.argv[3:]
     with open(os.path.join(out, "validate.json"), encoding="utf-8") as f:
         v = json.load(f)
     rows = v["configurations"]
@@ -52,6 +52,7 @@ def main():
     print("# The loop on this machine\n")
     print("Made by `tools/loop.sh`: profile, fit, explore, validate ([docs/loop.md](../../docs/loop.md)).\n")
     print(f"- Machine: {computer()}")
+    print(f"- Settings of the commands that measure: `{settings}`")
     print(f"- Model: {v['model']}, {v['n_prompt']} prompt tokens + {v['n_gen']} generated")
     print(f"- {len(rows)} configurations, {len(ran)} ran, {v['repeats']} rounds that took turns; "
           "medians")

@@ -30,7 +30,7 @@ const struct conf_row device_cpu_rows[] = {
      "Instruction set of the kernels; ref: the reference operators on one thread.", O(isa)},
     {"exact", CONF_BOOL, UNIT_NONE, "false", 0, 0, NULL,
      "Keep activations in F32 for quantised weights (slower) instead of int8 blocks.", O(exact)},
-    {"spin", CONF_INT, UNIT_NONE, "2000", 0, 1e9, NULL,
+    {"spin", CONF_INT, UNIT_NONE, "500", 0, 1e9, NULL,
      "Turns that a thread polls for work before it sleeps.", O(spin)},
     {"pin", CONF_INT_LIST, UNIT_NONE, "[]", 0, 4095, NULL,
      "CPUs to pin the threads to, in turn; empty: none.", O(pin)},

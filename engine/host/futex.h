@@ -11,6 +11,7 @@
 
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -41,6 +42,19 @@ static inline void cpu_relax(void)
 #elif defined __aarch64__
     __asm__ volatile("yield");
 #endif
+}
+
+// A turn of a polling loop, the turn-th. Where more threads are ready than there are cores, one
+// that polls without ever yielding keeps the core from the very thread that it waits for, until its
+// time slice or its patience ends; one that yields every half a microsecond costs the others
+// nothing, and itself a short system call where nobody waits for the core.
+static inline void poll_turn(unsigned turn)
+{
+    enum { TURNS_PER_YIELD = 16 };
+    if (turn % TURNS_PER_YIELD == TURNS_PER_YIELD - 1)
+        sched_yield();
+    else
+        cpu_relax();
 }
 
 #endif

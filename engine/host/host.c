@@ -99,17 +99,11 @@ static void machine_sleep(struct machine *m, int64_t ps)
         ;
 }
 
-// Polling keeps a core busy. Where the devices' threads need that very core, a poller that never
-// yields would delay what it waits for by a scheduler's time slice; so it yields now and then,
-// often enough to cost the devices little and rarely enough to cost the poller little (some 20 us).
 static void machine_pause(struct machine *m)
 {
-    enum { TURNS_PER_YIELD = 512 };
-    static _Thread_local unsigned turns;
+    static _Thread_local unsigned turn;
     (void)m;
-    cpu_relax();
-    if (++turns % TURNS_PER_YIELD == 0)
-        sched_yield();
+    poll_turn(turn++);
 }
 
 static void machine_place(struct machine *m, enum core_class core)

@@ -64,7 +64,7 @@ static bool next_ticket(struct queue *q, uint64_t seq)
     for (int turn = 0; turn < q->spin; turn++) {
         if (atomic_load_explicit(&q->submitted, memory_order_acquire) >= seq)
             return true;
-        cpu_relax();
+        poll_turn((unsigned)turn);
     }
     atomic_fetch_add(&q->consumer_sleeps, 1);
     bool there;
@@ -264,7 +264,7 @@ int queue_wait(struct queue *q, uint64_t seq, enum wait_mode mode, struct err *e
     for (int turn = 0; turn < turns; turn++) {
         if (atomic_load_explicit(&q->flag, memory_order_acquire) >= seq)
             return failure(q, e);
-        cpu_relax();
+        poll_turn((unsigned)turn);
     }
     sleep_until(q, seq);
     return failure(q, e);

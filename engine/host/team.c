@@ -79,7 +79,7 @@ static void *helper_main(void *arg)
     for (;;) {
         int turn = 0;
         while (atomic_load(&t->epoch) == seen && turn++ < t->spin)
-            cpu_relax();
+            poll_turn((unsigned)turn);
         if (atomic_load(&t->epoch) == seen) {
             atomic_fetch_add(&t->sleepers, 1);
             while (atomic_load(&t->epoch) == seen)
@@ -106,7 +106,7 @@ static void wait_until_empty(struct team *t)
     for (int turn = 0; turn < t->spin; turn++) {
         if (atomic_load(&t->inside) == 0)
             return;
-        cpu_relax();
+        poll_turn((unsigned)turn);
     }
     atomic_store(&t->caller_sleeps, true);
     while ((n = atomic_load(&t->inside)) != 0)

@@ -37,7 +37,7 @@ const struct conf_row device_tile_rows[] = {
      "Static graphs that can be resident; 0: no limit.", O(max_graphs)},
     {"memory", CONF_INT, UNIT_SIZE, "0 B", 0, 1e15, NULL,
      "Memory for packed weights and static graphs; 0 B: no limit.", O(memory)},
-    {"spin", CONF_INT, UNIT_NONE, "2000", 0, 1e9, NULL,
+    {"spin", CONF_INT, UNIT_NONE, "500", 0, 1e9, NULL,
      "Turns that the thread polls for work before it sleeps.", O(spin)},
     {"pin", CONF_INT_LIST, UNIT_NONE, "[]", 0, 4095, NULL, "CPU to pin the thread to; empty: none.",
      O(pin)},

@@ -150,14 +150,12 @@ static COLD void trace_submit(struct agent *a, const struct task *t, uint64_t at
     trace_depth(a, a->submitted + 1 - a->completed - a->executing);
 }
 
-// The task at the head is about to begin.
-static COLD void trace_begin(const struct agent *a)
+// The task at the head is about to begin, at `awake`: in a trace, waking the device belongs to the
+// time that the task waits, as it does where a device tells when it executed what.
+static COLD void trace_begin(struct agent *a, int64_t awake)
 {
-    const struct machine *m = a->base.machine;
-    const struct agent_label *l = &a->label[a->completed % (uint64_t)a->q.depth];
     int64_t now = sim_now(a->host->sim);
-    if (l->submitted < now)
-        trace_slice(m->trace, m->tracks.queue[a->base.index], l->text, l->submitted, now, 0);
+    a->label[a->completed % (uint64_t)a->q.depth].awake = awake;
     trace_depth(a, a->submitted - a->completed - 1);
     meter_device(a->host->meter, a->base.index, &a->clock, now, true);
 }
@@ -168,7 +166,9 @@ static COLD void trace_end(const struct agent *a)
     const struct machine *m = a->base.machine;
     const struct agent_label *l = &a->label[a->completed % (uint64_t)a->q.depth];
     int64_t now = sim_now(a->host->sim);
-    trace_slice(m->trace, m->tracks.device[a->base.index], l->text, a->begin, now,
+    if (l->submitted < l->awake)
+        trace_slice(m->trace, m->tracks.queue[a->base.index], l->text, l->submitted, l->awake, 0);
+    trace_slice(m->trace, m->tracks.device[a->base.index], l->text, l->awake, now,
                 trace_id(a->base.index, a->completed + 1));
     meter_device(a->host->meter, a->base.index, &a->clock, now, false);
 }
@@ -285,9 +285,10 @@ int64_t agent_rouse(struct agent *a, int64_t launch, int64_t extra)
 
 static void begin(struct agent *a, int64_t change)
 {
+    int64_t launch = a->q.launch + change;
+    int64_t start = agent_rouse(a, launch, head(a)->cost.wake);
     if (a->label)
-        trace_begin(a);
-    int64_t start = agent_rouse(a, a->q.launch + change, head(a)->cost.wake);
+        trace_begin(a, start - launch);
     a->executing = true;
     if (a->cores)
         cores_change(a->cores, a->threads);

@@ -56,7 +56,7 @@ struct agent_slot {
 
 // What a trace says of a task.
 struct agent_label {
-    int64_t submitted; // ps
+    int64_t submitted, awake; // ps: into the queue; the device begins with it, woken if it slept
     char text[TASK_LABEL];
 };
 

@@ -4,9 +4,10 @@
 // arithmetic and in what it asks of the memory. The operating system's slices are finer than an
 // operator only on average; what a single operator loses is more or less than that.
 //
-// A thread is ready while its device executes a task, and the control plane's while it is awake: a
-// loop that polls a flag takes a core from those that compute, one that sleeps does not. What is no
-// computing (launches, waking) is not stretched: there, a thread waits rather than works.
+// A thread is ready while its device executes a task, and the control plane's while it is awake, if
+// it is counted: a loop that polls a flag without yielding takes a core from those that compute,
+// one that yields or sleeps does not (engine/host/futex.h has both). What is no computing
+// (launches, waking) is not stretched: there, a thread waits rather than works.
 //
 // Invariant: `busy` is the sum over executing devices, plus the control plane's if it is awake;
 // with no more threads than cores nothing differs from a machine without this group, bit for bit.

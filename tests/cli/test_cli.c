@@ -69,6 +69,8 @@ static void test_misspelt_options(void)
     fails(2, "did you mean --model?", "check --modle llama3-8b");
     fails(2, "did you mean --output?", "profile --ouput x");
     fails(2, "do not go with --cost", "profile --cost --quick");
+    fails(2, "do not go with --cost", "profile --cost --rounds 2");
+    fails(2, "--rounds wants a whole number from 1", "profile --rounds 0");
     fails(2, "--model goes with --cost", "profile --model llama3-8b");
     fails(2, "--max-k wants a whole number from 32", "profile --max-k 31");
     fails(2, "did you mean --rows?", "show-config --row5");

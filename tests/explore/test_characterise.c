@@ -225,6 +225,14 @@ static void test_joins_are_the_configuration(void)
     CHECK(join(m, "gpu>gpu:queue_order") < 1);
     CHECK(join(m, "npu>npu:queue_order") < 1);
     machines_close(m);
+    // A device that sleeps by then is woken first; one that has just ended does not sleep.
+    static const char *const sleepy[] = {"npu.queue.restart=21 us", "npu.queue.idle=40 us",
+                                         "npu.queue.wake=50 us",    "npu.queue.finish=11 us",
+                                         "gpu.queue.finish=333 us", NULL};
+    m = soc(sleepy);
+    CHECK_NEAR(join(m, "gpu>npu:driver"), 333 + 21 + 50, 1e-9);
+    CHECK_NEAR(join(m, "npu>npu:driver"), 11 + 21, 1e-9);
+    machines_close(m);
 }
 
 static void test_preparation(void)
@@ -589,9 +597,32 @@ static void test_pictures(void)
     free(p);
 }
 
+static double combined(const char *unit, double *v, int n)
+{
+    struct point p = {.value = -1};
+    snprintf(p.unit, sizeof p.unit, "%s", unit);
+    characterise_combine(&p, v, n);
+    return p.value;
+}
+
+static void test_rounds(void)
+{
+    double one[] = {7}, outlier[] = {10, 1000, 11, 9, 10}, zero[] = {0, 0, 0};
+    CHECK_NEAR(combined("us", one, 1), 7, 0);
+    CHECK_NEAR(combined("us", outlier, 5), 31.0 / 3, 1e-12);
+    CHECK_NEAR(combined("GFLOP/s", zero, 3), 0, 0);
+    // Two speeds: one round more at the lower one moves the middle by a part of their distance.
+    double four[] = {10, 20, 10, 20, 10, 20, 10, 20}, five[] = {10, 20, 10, 20, 10, 20, 20, 20};
+    CHECK_NEAR(combined("us", four, 8), 15, 1e-12);
+    CHECK_NEAR(combined("us", five, 8), 17.5, 1e-12);
+    // Of rates, the times: half of the rounds at half of the speed take 1.5 times as long.
+    double rates[] = {60, 30, 60, 30, 60, 30, 60, 30};
+    CHECK_NEAR(combined("GFLOP/s", rates, 8), 40, 1e-12);
+}
+
 TESTS(explore_characterise, T(test_gpu_is_linear_then_flat), T(test_stages), T(test_orders),
       T(test_shapes), T(test_bandwidth), T(test_latencies_are_the_configuration),
       T(test_joins_are_the_configuration), T(test_preparation), T(test_every_soc),
       T(test_the_full_grid), T(test_values_change_nothing), T(test_the_host),
       T(test_points_that_make_no_sense), T(test_csv_round_trip), T(test_malformed_files),
-      T(test_summary), T(test_pictures))
+      T(test_summary), T(test_pictures), T(test_rounds))
