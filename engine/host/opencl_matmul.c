@@ -28,7 +28,7 @@ int opencl_product(struct opencl *d, const struct opencl_product *p, const struc
     int rc = opencl_variant_get(d, p->enc, gemm, tile, &c.kernel, e);
     if (rc)
         return rc;
-    arg_mem(&c, p->w);
+    arg_mem(&c, tile->image ? p->image : p->w);
     arg_long(&c, p->w_off);
     arg_long(&c, p->row_bytes);
     arg_int(&c, p->rows);
@@ -89,6 +89,7 @@ int opencl_matmul(struct opencl *d, const struct task *t, struct err *e)
             if (a >= z)
                 continue;
             p.w = s->mem;
+            p.image = s->image;
             p.w_off = s->offset + (a - s->r0) * w->row_bytes;
             p.row_bytes = w->row_bytes;
             p.rows = z - a;
@@ -112,8 +113,12 @@ int opencl_warm(struct opencl *d, enum opencl_enc enc, struct err *e)
     if (d->program[enc].warm)
         return 0;
     for (int n = 1; n <= 2; n++) {
-        struct opencl_product p = {
-            .enc = enc, .tokens = n, .w = d->flag_mem, .x = d->flag_mem, .out = d->flag_mem};
+        struct opencl_product p = {.enc = enc,
+                                   .tokens = n,
+                                   .w = d->flag_mem,
+                                   .image = d->flag_image,
+                                   .x = d->flag_mem,
+                                   .out = d->flag_mem};
         struct opencl_tile tile = opencl_tile_default(d, enc, n > 1);
         p.rows = 0;
         int rc = opencl_product(d, &p, &tile, e);

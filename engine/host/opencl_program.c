@@ -127,7 +127,7 @@ bool opencl_tile_equal(const struct opencl_tile *a, const struct opencl_tile *b)
 {
     return a->lanes == b->lanes && a->rows == b->rows && a->tokens == b->tokens &&
            a->columns == b->columns && a->vectors == b->vectors && a->width == b->width &&
-           a->local == b->local;
+           a->local == b->local && a->image == b->image;
 }
 
 int opencl_variant_get(struct opencl *d, enum opencl_enc enc, bool gemm,
@@ -140,12 +140,14 @@ int opencl_variant_get(struct opencl *d, enum opencl_enc enc, bool gemm,
             return 0;
         }
     }
-    char defines[160];
+    char defines[180];
     if (gemm)
-        snprintf(defines, sizeof defines, " -DTM=%d -DTN=%d -DTK=%d -DMR=%d -DNR=%d -DX_LOCAL=%d",
+        snprintf(defines, sizeof defines,
+                 " -DW_IMAGE=%d -DTM=%d -DTN=%d -DTK=%d -DMR=%d -DNR=%d -DX_LOCAL=%d", t->image,
                  t->rows, t->tokens, t->columns, t->vectors, t->width, t->local);
     else
-        snprintf(defines, sizeof defines, " -DGEMV_ROWS=%d -DSTREAMS=%d", t->rows, t->width);
+        snprintf(defines, sizeof defines, " -DW_IMAGE=%d -DGEMV_ROWS=%d -DSTREAMS=%d", t->image,
+                 t->rows, t->width);
     struct opencl_variant v = {.enc = enc, .gemm = gemm, .tile = *t};
     int code = build(d, enc, gemm ? PART_GEMM : PART_GEMV, t->lanes, defines, &v.program, e);
     if (code)
