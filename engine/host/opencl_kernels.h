@@ -170,6 +170,7 @@ struct opencl {
     struct opencl_program program[ENC_COUNT];
     struct opencl_variant *variant;
     int n_variants;
+    int64_t preparing;                   // ps spent in compiling and in timing candidates
     const char *cache_path, *cache_head; // NULL: choices are not kept
     struct opencl_choice choice[OPENCL_CHOICES];
     int n_choices;
@@ -283,6 +284,8 @@ bool opencl_tile_equal(const struct opencl_tile *a, const struct opencl_tile *b)
 int opencl_variant_get(struct opencl *d, enum opencl_enc enc, bool gemm,
                        const struct opencl_tile *t, cl_kernel *out, struct err *e);
 void opencl_programs_drop(struct opencl *d);
+// Compiling or timing has been going on since `begin`: whoever watches is told, if it is long.
+void opencl_took(struct opencl *d, int64_t begin);
 
 // opencl_matmul.c
 // Bytes from one quantised row of k values to the next; Q8_PITCH in kernels/dot.cl.

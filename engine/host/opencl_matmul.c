@@ -43,8 +43,7 @@ int opencl_product(struct opencl *d, const struct opencl_product *p, const struc
     arg_long(&c, p->bias_off);
     arg_mem(&c, p->out);
     arg_long(&c, p->out_off);
-    if (gemm)
-        arg_int(&c, p->out_pitch);
+    arg_int(&c, gemm ? p->out_pitch : tile->rows);
     // No rows: still one group, which does nothing (opencl_warm).
     return opencl_enqueue(d, &c, p->rows ? groups(p->rows, tile->rows) : 1,
                           gemm ? groups(p->tokens, tile->tokens) : 1, gemm ? "gemm" : "gemv", e);

@@ -319,7 +319,7 @@ int opencl_load(struct device *dev, const struct tensor *t, int64_t m0, int64_t 
     struct opencl *d = (struct opencl *)dev;
     const struct opencl_weight *w;
     int rc = opencl_weight_fresh(d, t, m0, m1, &w, e);
-    if (!rc)
+    if (!rc && t->rows > 1) // vectors have no product
         rc = opencl_warm(d, w->enc, e);
     return rc ? opencl_stop(d, rc, e) : 0;
 }

@@ -21,40 +21,50 @@
 // Products below this many weights are not worth the tuner's time.
 enum { TUNE_WEIGHTS = 1 << 20, TUNE_RUNS = 3 };
 
-// lanes, rows, tokens, columns, vectors, width, local, image. The first one is the default.
-static const struct opencl_tile cpu_bytes[] = {
-    {1, 16, 96, 512, 1, 8, 0, 0},  {1, 16, 96, 2048, 1, 6, 0, 0},  {1, 16, 192, 1024, 1, 8, 0, 0},
-    {1, 16, 192, 512, 1, 6, 0, 0}, {1, 32, 128, 1024, 1, 4, 0, 0},
+// A candidate, and when it is worth its program, which takes longer to compile than anything to
+// run: always (-1), or if candidate `after` is the best so far. So shapes that differ much are
+// tried first, and then those near the best. The first one is the default.
+struct candidate {
+    struct opencl_tile tile; // lanes, rows, tokens, columns, vectors, width, local, image
+    int after;
 };
-static const struct opencl_tile cpu_floats[] = {
-    {1, 32, 96, 128, 2, 4, 0, 0}, {1, 16, 96, 256, 2, 4, 0, 0}, {1, 32, 96, 256, 1, 8, 0, 0},
-    {1, 64, 192, 64, 2, 4, 0, 0}, {1, 32, 96, 128, 2, 4, 1, 0},
+
+static const struct candidate cpu_bytes[] = {
+    {{1, 16, 96, 512, 1, 8, 0, 0}, -1},
+    {{1, 32, 128, 1024, 1, 4, 0, 0}, -1},
+    {{1, 16, 192, 1024, 1, 8, 0, 0}, 0},
+};
+static const struct candidate cpu_floats[] = {
+    {{1, 32, 96, 128, 2, 4, 0, 0}, -1}, {{1, 32, 96, 256, 1, 8, 0, 0}, -1},
+    {{1, 16, 96, 256, 2, 4, 0, 0}, 0},  {{1, 64, 192, 64, 2, 4, 0, 0}, 0},
+    {{1, 32, 96, 128, 2, 4, 1, 0}, 0},
 };
 // Real GPUs: lanes x (8 vectors) x width = rows x tokens; at most 24 KiB of local memory.
-static const struct opencl_tile gpu_bytes[] = {
-    {32, 32, 32, 128, 1, 4, 1, 0},  {64, 64, 32, 128, 1, 4, 1, 0},  {128, 64, 64, 64, 1, 4, 1, 0},
-    {128, 64, 64, 128, 1, 4, 1, 0}, {256, 128, 64, 64, 1, 4, 1, 0}, {64, 64, 64, 128, 1, 8, 1, 0},
-    {64, 32, 32, 128, 1, 2, 1, 0},
+static const struct candidate gpu_bytes[] = {
+    {{32, 32, 32, 128, 1, 4, 1, 0}, -1}, {{64, 64, 32, 128, 1, 4, 1, 0}, -1},
+    {{64, 32, 32, 128, 1, 2, 1, 0}, 0},  {{128, 64, 64, 64, 1, 4, 1, 0}, 1},
+    {{64, 64, 64, 128, 1, 8, 1, 0}, 1},  {{128, 64, 64, 128, 1, 4, 1, 0}, 3},
+    {{256, 128, 64, 64, 1, 4, 1, 0}, 3},
 };
-static const struct opencl_tile gpu_floats[] = {
-    {32, 32, 32, 64, 1, 4, 1, 0}, {64, 64, 32, 32, 1, 4, 1, 0},   {128, 64, 64, 32, 1, 4, 1, 0},
-    {64, 64, 64, 32, 1, 8, 1, 0}, {256, 128, 64, 32, 1, 4, 1, 0}, {64, 32, 32, 64, 1, 2, 1, 0},
+static const struct candidate gpu_floats[] = {
+    {{32, 32, 32, 64, 1, 4, 1, 0}, -1}, {{64, 64, 32, 32, 1, 4, 1, 0}, -1},
+    {{64, 32, 32, 64, 1, 2, 1, 0}, 0},  {{128, 64, 64, 32, 1, 4, 1, 0}, 1},
+    {{64, 64, 64, 32, 1, 8, 1, 0}, 1},  {{256, 128, 64, 32, 1, 4, 1, 0}, 3},
 };
-static const struct opencl_tile cpu_gemv[] = {
-    {.lanes = 1, .rows = 64, .width = 4},
-    {.lanes = 1, .rows = 64, .width = 2},
-    {.lanes = 1, .rows = 64, .width = 8},
-    {.lanes = 1, .rows = 256, .width = 4},
+// One program for all candidates with the same number of rows at once.
+static const struct candidate cpu_gemv[] = {
+    {{.lanes = 1, .rows = 64, .width = 4}, -1},
+    {{.lanes = 1, .rows = 256, .width = 4}, -1},
+    {{.lanes = 1, .rows = 64, .width = 8}, -1},
 };
 // Lanes are the device's: another number of lanes adds in another order.
-static const struct opencl_tile gpu_gemv[] = {
-    {.rows = 16, .width = 4}, {.rows = 4, .width = 4},  {.rows = 8, .width = 2},
-    {.rows = 2, .width = 1},  {.rows = 32, .width = 4},
+static const struct candidate gpu_gemv[] = {
+    {{.rows = 16, .width = 4}, -1}, {{.rows = 4, .width = 4}, -1}, {{.rows = 32, .width = 4}, -1},
+    {{.rows = 8, .width = 2}, -1},  {{.rows = 2, .width = 1}, 3},
 };
 
 #define LIST(a) (*n = (int)(sizeof(a) / sizeof *(a)), (a))
-static const struct opencl_tile *list(const struct opencl *d, enum opencl_enc enc, bool gemm,
-                                      int *n)
+static const struct candidate *list(const struct opencl *d, enum opencl_enc enc, bool gemm, int *n)
 {
     bool cpu = d->lanes == 1;
     if (!gemm)
@@ -83,10 +93,10 @@ static bool candidate(const struct opencl *d, enum opencl_enc enc, bool gemm, in
                       struct opencl_tile *out)
 {
     int n;
-    const struct opencl_tile *l = list(d, enc, gemm, &n);
+    const struct candidate *l = list(d, enc, gemm, &n);
     if (i >= n)
         return false;
-    *out = l[i];
+    *out = l[i].tile;
     out->image = d->weights == WEIGHTS_IMAGE;
     if (!gemm || out->lanes > d->max_lanes || d->opt.lanes)
         out->lanes = d->lanes;
@@ -254,7 +264,9 @@ static int timed(struct opencl *d, const struct opencl_product *p, const struct 
     d->current = &own;
     int rc = opencl_product(d, p, t, e);
     d->current = current;
+    int64_t since = host_now();
     cl_int code = rc ? 0 : clFinish(d->queue);
+    opencl_took(d, since);
     if (!rc && !code) {
         cl_ulong begin = 0, end = 0;
         code = clGetEventProfilingInfo(own.first, CL_PROFILING_COMMAND_START, sizeof begin, &begin,
@@ -308,9 +320,12 @@ static int tune(struct opencl *d, const struct opencl_product *p, struct opencl_
     if (rc)
         return opencl_fail(d, e, rc, "before tuning");
     c->index = -1;
-    for (int i = 0; i < OPENCL_CANDIDATES; i++) {
+    int n;
+    const struct candidate *l = list(d, p->enc, p->tokens > 1, &n);
+    for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "tiles %d", i);
-        if (!candidate(d, p->enc, p->tokens > 1, i, &t))
+        if ((l[i].after >= 0 && l[i].after != c->index) ||
+            !candidate(d, p->enc, p->tokens > 1, i, &t))
             continue;
         rc = least_time(d, p, &t, name, best, &ps, e);
         if (rc)

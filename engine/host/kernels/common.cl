@@ -12,6 +12,11 @@
 // 32) and PART: 0 for everything but the products, 1 for gemv, 2 for gemm, whose tile sizes it sets
 // too, and W_IMAGE if they read weights as an image.
 
+// For tests: the loads that a GPU's build uses, on a device that is a CPU.
+#if LOAD_HALF
+#undef HALF_BITS
+#endif
+
 #define GROUP __attribute__((reqd_work_group_size(LANES, 1, 1)))
 #define LANE  ((int)get_local_id(0))
 

@@ -13,7 +13,7 @@
 // registers. Tokens are read where they are or (X_LOCAL) from a copy beside the panel.
 //
 // Every sum goes through its columns in their order, whatever TM, TN, TK, MR, NR, LANES: choosing
-// among variants of gemm (opencl_tune.c) changes no result. STREAMS and GEMV_ROWS do not either.
+// among variants of gemm (opencl_tune.c) changes no result. STREAMS and group_rows do not either.
 //
 // Rows and tokens past the edge repeat the last one and are not stored. x, bias and out are in
 // floats, w in bytes from the start of the buffer. bias may be NULL. Under ACT 8, x is quantised rows
@@ -79,10 +79,10 @@ static float8 row32(float8 acc, BYTES w, int k, const float8 *x)
 #if PART == 1
 GROUP __kernel void gemv(WEIGHTS, ulong w_off, ulong row_bytes, int rows, int n_k, xrow *x,
                          ulong x_off, const __global float *bias, ulong bias_off,
-                         __global float *out, ulong out_off)
+                         __global float *out, ulong out_off, int group_rows)
 {
     __local float scratch[LANES];
-    int begin = get_group_id(0) * GEMV_ROWS, end = min(begin + GEMV_ROWS, rows);
+    int begin = get_group_id(0) * group_rows, end = min(begin + group_rows, rows);
     int stream = (end - begin + STREAMS - 1) / STREAMS; // rows of each stream
     x += x_off;
     out += out_off;

@@ -352,7 +352,7 @@ static void test_images(void)
     static const char *const lanes[] = {
         "lanes = 32; weights = \"buffer\";",
         "lanes = 32; weights = \"image\";",
-        "lanes = 32; weights = \"image\"; kernel_options = \"-DHALF_BITS=0\";",
+        "lanes = 32; weights = \"image\"; kernel_options = \"-DLOAD_HALF=1\";",
     };
     static const char *const products[] = {FLOAT, INT8};
     same_bits(how, 2, encodings, ENCODINGS, products, 2, 512, 0);

@@ -63,8 +63,8 @@ static void test_cache(void)
     CHECK_STR(text, "");
     product("auto"); // makes the folders, too
     contents(first, sizeof first);
-    CHECK_HAS(first, "partita opencl tiles 1 ");
-    CHECK_HAS(first, "\n0 32 10 10 0 ");
+    CHECK_HAS(first, "partita opencl tiles 2 ");
+    CHECK_HAS(first, "\n0 32 1 10 10 0 ");
     CHECK_HAS(first, "\nend 1\n");
 
     // Nothing is measured again: the file is not written, whatever it says that is possible.
@@ -91,7 +91,7 @@ static void test_cache(void)
         else if (how == 2)
             broken[25] = broken[25] == '0' ? '1' : '0';
         else if (how == 3)
-            snprintf(broken, sizeof broken, "%.*s0 32 10 10 9 99\nend 2\n", (int)(end - first),
+            snprintf(broken, sizeof broken, "%.*s0 32 1 10 10 9 99 0\nend 2\n", (int)(end - first),
                      first);
         else if (how == 4)
             snprintf(broken, sizeof broken, "%sand more\n", first);
