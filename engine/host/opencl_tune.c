@@ -175,6 +175,12 @@ static void make_parents(char *path)
         }
 }
 
+// Whether a choice among buffers and images can have ended so.
+static bool may_choose(int weights, int image)
+{
+    return image == 0 ? weights != WEIGHTS_IMAGE : image == 1 && weights != WEIGHTS_BUFFER;
+}
+
 void opencl_tune_open(struct opencl *d)
 {
     if (d->opt.tune == TUNE_OFF)
@@ -208,9 +214,8 @@ void opencl_tune_open(struct opencl *d)
         if (sscanf(line, "%d %d %d %d %d %d %d %d%c", &c.enc, &c.act, &c.weights, &c.m, &c.k, &c.n,
                    &c.index, &c.image, &end) == 9 &&
             end == '\n') {
-            good = c.weights >= WEIGHTS_AUTO && c.weights <= WEIGHTS_IMAGE && c.image >= 0 &&
-                   c.image <= (c.weights != WEIGHTS_BUFFER) &&
-                   c.image >= (c.weights == WEIGHTS_IMAGE) && c.enc >= 0 && c.enc < ENC_COUNT &&
+            good = c.weights >= WEIGHTS_AUTO && c.weights <= WEIGHTS_IMAGE &&
+                   may_choose(c.weights, c.image) && c.enc >= 0 && c.enc < ENC_COUNT &&
                    n < OPENCL_CHOICES && c.index >= 0 && c.index < OPENCL_CANDIDATES &&
                    (c.act != opencl_act_of(d, (enum opencl_enc)c.enc) ||
                     candidate(d, (enum opencl_enc)c.enc, c.n > 0, c.index, &t));
