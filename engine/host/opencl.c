@@ -30,6 +30,12 @@ const struct conf_row device_opencl_rows[] = {
         "time."),
     ROW(max_weight, CONF_INT, UNIT_SIZE, "0 B", 0, 0, NULL,
         "Weights above this size are split into several allocations; 0: the device's limit."),
+    ROW(weights, CONF_ENUM, UNIT_NONE, "auto", 0, 0, "auto|buffer|image",
+        "Read weights from buffers or from images of them; auto: as the tuner finds faster, on a "
+        "CPU device from buffers."),
+    ROW(max_image, CONF_INT, UNIT_SIZE, "0 B", 0, 0, NULL,
+        "Weights above this size are not read as one image: split with weights = image, else "
+        "buffers; 0: the device's limit."),
     ROW(lanes, CONF_INT, UNIT_NONE, "0", 0, 256, NULL,
         "Work-items per work-group; 0: 1 on a CPU device, else 32."),
     ROW(priority, CONF_ENUM, UNIT_NONE, "none", 0, 0, "none|low|normal|high",
@@ -55,6 +61,10 @@ const struct conf_row device_opencl_rows[] = {
         "vectors of 8 rows and tokens of a micro-tile, lanes, 1 to copy tokens to local memory."),
     ROW(gemv_tile, CONF_INT_LIST, UNIT_NONE, "[]", 0, 4096, NULL,
         "Tile sizes of products of one token in place of a choice: rows, rows at once."),
+    ROW(patience, CONF_INT, UNIT_TIME, "10 s", 0, 1e15, NULL,
+        "When the device has failed and its driver does not finish: how long to wait until all "
+        "that "
+        "it was given has ended, before the loss is called one that nothing can go on after."),
     ROW(kernel_options, CONF_STRING, UNIT_NONE, "", 0, 0, NULL,
         "Further options for the OpenCL compiler."),
 };
@@ -114,6 +124,8 @@ static void opencl_close(struct device *dev)
     opencl_weights_drop(d);
     opencl_programs_drop(d);
     opencl_scratch_drop(d);
+    if (d->flag_image)
+        clReleaseMemObject(d->flag_image);
     if (d->flag_mem)
         clReleaseMemObject(d->flag_mem);
     if (d->queue)
@@ -199,6 +211,8 @@ int device_opencl_open(const struct conf_node *n, struct machine *m, int index, 
         rc = open_flag_page(d, e);
     if (!rc)
         rc = opencl_probe(d, e);
+    if (!rc)
+        rc = opencl_image_open(d, e);
     if (rc) {
         opencl_close(&d->host.base);
         return rc;

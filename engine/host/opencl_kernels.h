@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Inside the OpenCL device: opencl.c (the device and its options), opencl_queue.c (tickets, waits),
 // opencl_setup.c (choosing the hardware), opencl_probe.c (what it can do), opencl_memory.c (shared
-// buffers and weights), opencl_program.c (building), opencl_kernels.c and opencl_matmul.c (the
-// launches of a task), opencl_tune.c (tile sizes). Nobody else includes this.
+// buffers and weights), opencl_image.c (weights as images), opencl_program.c (building),
+// opencl_kernels.c and opencl_matmul.c (the launches of a task), opencl_tune.c (tile sizes). Nobody
+// else includes this.
 #ifndef ENGINE_HOST_OPENCL_KERNELS_H
 #define ENGINE_HOST_OPENCL_KERNELS_H
 
@@ -37,12 +38,14 @@ enum {
     OPENCL_CHOICES = 256,  // classes that are remembered
     OPENCL_WINDOW = 16,    // tickets whose memory an out-of-order queue compares
     OPENCL_SCRATCH = 4,    // pieces of scratch memory, which tickets take turns in
+    OPENCL_TEXEL = 16,     // bytes of one in the images of weights
 };
 
 enum opencl_sharing { SHARE_AUTO, SHARE_HOST_PTR, SHARE_SVM, SHARE_IMPORT, SHARE_COPY };
 enum opencl_hint { HINT_NONE, HINT_LOW, HINT_NORMAL, HINT_HIGH };
 enum opencl_tune { TUNE_AUTO, TUNE_OFF, TUNE_FORCE };
 enum opencl_activations { ACTIVATIONS_AUTO, ACTIVATIONS_FLOAT, ACTIVATIONS_INT8 };
+enum opencl_weights { WEIGHTS_AUTO, WEIGHTS_BUFFER, WEIGHTS_IMAGE };
 enum opencl_precision { PRECISION_AUTO, PRECISION_FP16, PRECISION_FP32 };
 
 struct opencl_options {
@@ -50,10 +53,12 @@ struct opencl_options {
     const char *platform, *device;
     int64_t compute_units, lanes;
     bool flag;
-    int64_t max_weight; // bytes; 0: the device's limit
+    int64_t max_weight, max_image; // bytes; 0: the device's limit
+    int64_t patience;              // ps
     const char *kernel_options;
     int tune, activations, precision;          // enums above
     int memory;                                // enum opencl_sharing
+    int weights;                               // enum opencl_weights
     int priority, perf_hint;                   // enum opencl_hint
     int queue;                                 // 0: in order, 1: out of order
     const char *tune_cache;                    // file; empty: the user's cache directory
@@ -67,6 +72,7 @@ struct opencl_tile {
     int vectors;               // of 8 rows, in a micro-tile
     int width;                 // tokens of a micro-tile; gemv: rows that stream at once
     int local;                 // tokens are copied into local memory
+    int image;                 // weights are read as an image
 };
 
 // A program with one product kernel for one set of tile sizes.
@@ -78,10 +84,10 @@ struct opencl_variant {
     cl_kernel kernel;
 };
 
-// What the tuner found for a class of products: candidate `index`. m, k, n: log2 of rows, columns
-// and tokens, rounded up.
+// What the tuner found for a class of products: candidate `index`, on buffers or images. weights:
+// what it was free to choose. m, k, n: log2 of rows, columns and tokens, rounded up.
 struct opencl_choice {
-    int enc, act, m, k, n, index;
+    int enc, act, weights, m, k, n, index, image;
 };
 
 // One product out[n, m] = x[n, :] . w[m, :] + bias[m]; offsets and pitches as the kernels take
@@ -89,6 +95,7 @@ struct opencl_choice {
 struct opencl_product {
     enum opencl_enc enc;
     cl_mem w, x, bias, out; // bias may be NULL
+    cl_mem image;           // of w; NULL: there is none
     int64_t w_off, row_bytes, rows, k;
     int64_t x_off, x_pitch, tokens;
     int64_t bias_off, out_off, out_pitch;
@@ -105,7 +112,8 @@ struct opencl_program {
 
 // Rows [r0, r1) of a tensor in one allocation. rows are counted in the tensor.
 struct opencl_slice {
-    cl_mem mem; // NULL: not loaded
+    cl_mem mem;   // NULL: not loaded
+    cl_mem image; // of mem, or NULL
     int64_t r0, r1;
     int64_t offset; // bytes from the start of `mem` to row r0
 };
@@ -149,6 +157,8 @@ struct opencl {
     struct opencl_memory *memory; // what opencl_memory_new made
     bool is_cpu, profiling, zero_copy;
     cl_ulong max_alloc, max_weight; // bytes of one buffer, of one piece of a weight
+    cl_ulong max_image;             // bytes of one image
+    enum opencl_weights weights;    // auto: both, as is faster
     size_t align;                   // a host pointer with this alignment is used in place
     int lanes, max_lanes;           // work-items per work-group
     cl_uint units;                  // compute units
@@ -160,6 +170,7 @@ struct opencl {
     struct opencl_program program[ENC_COUNT];
     struct opencl_variant *variant;
     int n_variants;
+    int64_t preparing;                   // ps spent in compiling and in timing candidates
     const char *cache_path, *cache_head; // NULL: choices are not kept
     struct opencl_choice choice[OPENCL_CHOICES];
     int n_choices;
@@ -177,7 +188,7 @@ struct opencl {
     int angle_rows, angle_filled;
 
     void *flag_page;
-    cl_mem flag_mem;
+    cl_mem flag_mem, flag_image; // the image: to warm kernels up on
 
     uint64_t submitted, completed;            // tickets
     struct opencl_ticket ticket[OPENCL_RING]; // by ticket % OPENCL_RING
@@ -185,6 +196,7 @@ struct opencl {
     cl_event recent[OPENCL_RECENT];           // the latest commands; see opencl_track
     unsigned n_recent;
     cl_int failed; // sticky error of the queue, and whose it was
+    bool running;  // it failed, and its commands were not seen to end
     char failed_name[40];
     cl_event wait[OPENCL_WINDOW + 2]; // what the next command waits for; in order: nothing
     int n_wait;
@@ -203,6 +215,9 @@ struct opencl {
 // worker threads touch the queue of an event after clFinish returned; close waits until the events
 // are ours alone.
 void opencl_track(struct opencl *d, cl_event ev);
+// Before an error is reported: waits until nothing of the device's runs any more. Returns rc, or
+// ERR_IO with `e` saying so when that cannot be seen; the device has then failed.
+int opencl_stop(struct opencl *d, int rc, struct err *e);
 int opencl_submit(struct device *dev, const struct task *t, uint64_t *seq, struct err *e);
 int opencl_poll(struct device *dev, uint64_t seq, struct err *e);
 int opencl_wait(struct device *dev, uint64_t seq, enum wait_mode mode, struct err *e);
@@ -229,6 +244,12 @@ bool opencl_can_share(const struct opencl *d, enum opencl_sharing kind); // says
 void *opencl_memory_new(struct host_device *d, int64_t bytes, int *fd);
 void opencl_memory_free(struct host_device *d, void *host);
 cl_mem opencl_share(struct opencl *d, void *host, size_t size, int fd, cl_int *rc);
+
+// opencl_image.c
+// Decides d->weights. Comes after opencl_probe.
+int opencl_image_open(struct opencl *d, struct err *e);
+// The first `size` bytes of a buffer, whose memory is whole texels, as an image.
+cl_mem opencl_image_new(struct opencl *d, cl_mem buffer, size_t size, cl_int *rc);
 
 // opencl_memory.c
 int opencl_alloc(struct device *d, struct buffer *b, struct err *e);
@@ -263,6 +284,8 @@ bool opencl_tile_equal(const struct opencl_tile *a, const struct opencl_tile *b)
 int opencl_variant_get(struct opencl *d, enum opencl_enc enc, bool gemm,
                        const struct opencl_tile *t, cl_kernel *out, struct err *e);
 void opencl_programs_drop(struct opencl *d);
+// Compiling or timing has been going on since `begin`: whoever watches is told, if it is long.
+void opencl_took(struct opencl *d, int64_t begin);
 
 // opencl_matmul.c
 // Bytes from one quantised row of k values to the next; Q8_PITCH in kernels/dot.cl.

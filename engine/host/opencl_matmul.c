@@ -28,7 +28,7 @@ int opencl_product(struct opencl *d, const struct opencl_product *p, const struc
     int rc = opencl_variant_get(d, p->enc, gemm, tile, &c.kernel, e);
     if (rc)
         return rc;
-    arg_mem(&c, p->w);
+    arg_mem(&c, tile->image ? p->image : p->w);
     arg_long(&c, p->w_off);
     arg_long(&c, p->row_bytes);
     arg_int(&c, p->rows);
@@ -43,8 +43,7 @@ int opencl_product(struct opencl *d, const struct opencl_product *p, const struc
     arg_long(&c, p->bias_off);
     arg_mem(&c, p->out);
     arg_long(&c, p->out_off);
-    if (gemm)
-        arg_int(&c, p->out_pitch);
+    arg_int(&c, gemm ? p->out_pitch : tile->rows);
     // No rows: still one group, which does nothing (opencl_warm).
     return opencl_enqueue(d, &c, p->rows ? groups(p->rows, tile->rows) : 1,
                           gemm ? groups(p->tokens, tile->tokens) : 1, gemm ? "gemm" : "gemv", e);
@@ -89,6 +88,7 @@ int opencl_matmul(struct opencl *d, const struct task *t, struct err *e)
             if (a >= z)
                 continue;
             p.w = s->mem;
+            p.image = s->image;
             p.w_off = s->offset + (a - s->r0) * w->row_bytes;
             p.row_bytes = w->row_bytes;
             p.rows = z - a;
@@ -112,8 +112,12 @@ int opencl_warm(struct opencl *d, enum opencl_enc enc, struct err *e)
     if (d->program[enc].warm)
         return 0;
     for (int n = 1; n <= 2; n++) {
-        struct opencl_product p = {
-            .enc = enc, .tokens = n, .w = d->flag_mem, .x = d->flag_mem, .out = d->flag_mem};
+        struct opencl_product p = {.enc = enc,
+                                   .tokens = n,
+                                   .w = d->flag_mem,
+                                   .image = d->flag_image,
+                                   .x = d->flag_mem,
+                                   .out = d->flag_mem};
         struct opencl_tile tile = opencl_tile_default(d, enc, n > 1);
         p.rows = 0;
         int rc = opencl_product(d, &p, &tile, e);

@@ -78,7 +78,7 @@ int opencl_map(struct device *dev, struct buffer *b, int64_t row0, int64_t row1,
                     : clEnqueueWriteBufferRect(d->queue, m, CL_TRUE, origin, origin, region, pitch,
                                                0, pitch, 0, b->host, 0, NULL, &ev);
     opencl_track(d, ev);
-    return rc ? opencl_fail(d, e, rc, "copying a shared buffer") : 0;
+    return rc ? opencl_stop(d, opencl_fail(d, e, rc, "copying a shared buffer"), e) : 0;
 }
 
 // A few bytes of a tensor, to notice that the memory behind an id has been given other contents
@@ -99,6 +99,8 @@ static void slice_drop(struct opencl *d, const struct opencl_weight *w, struct o
 {
     if (!s->mem)
         return;
+    if (s->image)
+        clReleaseMemObject(s->image);
     clReleaseMemObject(s->mem); // the runtime keeps it until queued kernels are done
     d->resident -= (s->r1 - s->r0) * w->row_bytes;
     *s = (struct opencl_slice){0};
@@ -143,8 +145,9 @@ static int weight_new(struct opencl *d, const struct tensor *t, struct opencl_we
     if ((cl_ulong)w->row_bytes > d->max_weight) {
         free(w);
         return err_at(e, ERR_MEMORY, NULL, 0, t->name,
-                      "%s: one row of %lld bytes; the largest allocation is %llu", d->name,
-                      (long long)t->row_bytes, (unsigned long long)d->max_weight);
+                      "%s: one row of %lld bytes; the largest allocation%s is %llu", d->name,
+                      (long long)t->row_bytes, d->weights == WEIGHTS_IMAGE ? " or image" : "",
+                      (unsigned long long)d->max_weight);
     }
     w->slice_rows = (int64_t)(d->max_weight / (cl_ulong)w->row_bytes);
     if (w->slice_rows > w->rows)
@@ -183,6 +186,23 @@ static cl_int upload(struct opencl *d, const struct tensor *t, const struct open
     return rc;
 }
 
+// The image of a slice of a matrix, where products may want one. `whole`: the buffer's memory is
+// whole texels.
+static cl_int slice_image(struct opencl *d, const struct tensor *t, struct opencl_slice *s,
+                          size_t size, bool whole)
+{
+    if (d->weights == WEIGHTS_BUFFER || t->rows == 1)
+        return 0;
+    cl_int rc = CL_INVALID_IMAGE_SIZE;
+    if (whole && size <= d->max_image)
+        s->image = opencl_image_new(d, s->mem, size, &rc);
+    if (!rc || d->weights == WEIGHTS_IMAGE)
+        return rc;
+    log_info("%s: %s: no image of %zu bytes (%s): read as a buffer", d->name, t->name, size,
+             opencl_error_name(rc));
+    return 0;
+}
+
 // Makes slice i hold at least rows [r0, r1), which lie inside it.
 static int slice_load(struct opencl *d, const struct tensor *t, struct opencl_weight *w, int i,
                       int64_t r0, int64_t r1, struct err *e)
@@ -195,6 +215,9 @@ static int slice_load(struct opencl *d, const struct tensor *t, struct opencl_we
     char *src = (char *)(uintptr_t)t->data + begin * t->row_bytes;
     bool as_is = w->enc != ENC_F32 || t->enc == &encoding_f32;
     bool shared = d->sharing == SHARE_HOST_PTR && as_is && (uintptr_t)src % d->align == 0;
+    // What must be an image needs whole texels, and a copy can be padded.
+    if (d->weights == WEIGHTS_IMAGE && t->rows > 1 && (end - begin) * w->row_bytes % OPENCL_TEXEL)
+        shared = false;
     struct opencl_slice new = {.r0 = begin, .r1 = end};
     if (!shared) {
         new.r0 = s->mem && s->r0 < r0 ? s->r0 : r0;
@@ -202,10 +225,13 @@ static int slice_load(struct opencl *d, const struct tensor *t, struct opencl_we
     }
     size_t size = (size_t)((new.r1 - new.r0) * w->row_bytes);
     cl_int rc;
-    new.mem = clCreateBuffer(d->ctx, CL_MEM_READ_ONLY | (shared ? CL_MEM_USE_HOST_PTR : 0), size,
+    size_t room = shared ? size : (size + OPENCL_TEXEL - 1) / OPENCL_TEXEL * OPENCL_TEXEL;
+    new.mem = clCreateBuffer(d->ctx, CL_MEM_READ_ONLY | (shared ? CL_MEM_USE_HOST_PTR : 0), room,
                              shared ? src : NULL, &rc);
     if (!rc && !shared)
         rc = upload(d, t, w, &new);
+    if (!rc)
+        rc = slice_image(d, t, &new, size, room % OPENCL_TEXEL == 0);
     if (rc) {
         if (new.mem)
             clReleaseMemObject(new.mem);
@@ -293,7 +319,9 @@ int opencl_load(struct device *dev, const struct tensor *t, int64_t m0, int64_t 
     struct opencl *d = (struct opencl *)dev;
     const struct opencl_weight *w;
     int rc = opencl_weight_fresh(d, t, m0, m1, &w, e);
-    return rc ? rc : opencl_warm(d, w->enc, e);
+    if (!rc && t->rows > 1) // vectors have no product
+        rc = opencl_warm(d, w->enc, e);
+    return rc ? opencl_stop(d, rc, e) : 0;
 }
 
 static bool same_rope(const struct rope *a, const struct rope *b)

@@ -46,6 +46,15 @@ int opencl_act_of(const struct opencl *d, enum opencl_enc enc)
     return enc > ENC_BF16 && d->int8 ? 8 : d->half ? 16 : 32;
 }
 
+void opencl_took(struct opencl *d, int64_t begin)
+{
+    bool before = d->preparing > PS_PER_S;
+    d->preparing += host_now() - begin;
+    if (!before && d->preparing > PS_PER_S)
+        log_progress("%s: compiling and timing kernels; what is found is kept for the next time",
+                     d->name);
+}
+
 static int build_error(struct opencl *d, cl_program p, cl_int rc, struct err *e)
 {
     size_t size = 0;
@@ -76,7 +85,9 @@ static int build(struct opencl *d, enum opencl_enc enc, int part, int lanes, con
     cl_program program = clCreateProgramWithSource(d->ctx, 1, &source, NULL, &rc);
     if (!program)
         return opencl_fail(d, e, rc, "creating the program");
+    int64_t begin = host_now();
     rc = clBuildProgram(program, 1, &d->dev, options, NULL, NULL);
+    opencl_took(d, begin);
     if (rc) {
         int code = build_error(d, program, rc, e);
         clReleaseProgram(program);
@@ -127,12 +138,15 @@ bool opencl_tile_equal(const struct opencl_tile *a, const struct opencl_tile *b)
 {
     return a->lanes == b->lanes && a->rows == b->rows && a->tokens == b->tokens &&
            a->columns == b->columns && a->vectors == b->vectors && a->width == b->width &&
-           a->local == b->local;
+           a->local == b->local && a->image == b->image;
 }
 
 int opencl_variant_get(struct opencl *d, enum opencl_enc enc, bool gemm,
-                       const struct opencl_tile *t, cl_kernel *out, struct err *e)
+                       const struct opencl_tile *tile, cl_kernel *out, struct err *e)
 {
+    struct opencl_tile key = *tile, *t = &key;
+    if (!gemm)
+        key.rows = 0; // an argument of the kernel
     for (int i = 0; i < d->n_variants; i++) {
         const struct opencl_variant *v = &d->variant[i];
         if (v->enc == enc && v->gemm == gemm && opencl_tile_equal(&v->tile, t)) {
@@ -140,12 +154,13 @@ int opencl_variant_get(struct opencl *d, enum opencl_enc enc, bool gemm,
             return 0;
         }
     }
-    char defines[160];
+    char defines[180];
     if (gemm)
-        snprintf(defines, sizeof defines, " -DTM=%d -DTN=%d -DTK=%d -DMR=%d -DNR=%d -DX_LOCAL=%d",
+        snprintf(defines, sizeof defines,
+                 " -DW_IMAGE=%d -DTM=%d -DTN=%d -DTK=%d -DMR=%d -DNR=%d -DX_LOCAL=%d", t->image,
                  t->rows, t->tokens, t->columns, t->vectors, t->width, t->local);
     else
-        snprintf(defines, sizeof defines, " -DGEMV_ROWS=%d -DSTREAMS=%d", t->rows, t->width);
+        snprintf(defines, sizeof defines, " -DW_IMAGE=%d -DSTREAMS=%d", t->image, t->width);
     struct opencl_variant v = {.enc = enc, .gemm = gemm, .tile = *t};
     int code = build(d, enc, gemm ? PART_GEMM : PART_GEMV, t->lanes, defines, &v.program, e);
     if (code)

@@ -14,7 +14,9 @@
 // without one, a marker) of a ticket waits for the task and for the flag before it, so that a
 // ticket still means: this task, and all before it.
 //
-// A failed queue stays failed, with an error that names the operator that failed first.
+// A failed queue stays failed, with an error that names the operator that failed first. Nobody is
+// told of a failure before all that the device was given has ended: whoever goes on without it
+// writes the same memory.
 //
 // One thread drives a device; only the callbacks come from elsewhere, and they touch nothing but
 // what the mutex guards.
@@ -75,6 +77,55 @@ static void release_events(struct opencl_ticket *t)
     }
 }
 
+// Whether a command has ended, well or not, or does so before `give_up`. An event whose state
+// cannot be asked has not been seen to end.
+static bool ended(cl_event ev, int64_t give_up)
+{
+    cl_int status = CL_COMPLETE;
+    while (ev) {
+        if (clGetEventInfo(ev, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL))
+            return false;
+        if (status <= CL_COMPLETE)
+            break;
+        if (host_now() > give_up)
+            return false;
+        sched_yield();
+    }
+    return true;
+}
+
+// Whether nothing of the device's runs any more: the queue says so, or else, as one that failed may
+// say nothing, every command that is not accounted for.
+static bool at_rest(struct opencl *d)
+{
+    if (!clFinish(d->queue))
+        return true;
+    int64_t give_up = host_now() + d->opt.patience;
+    bool rest = true;
+    for (int i = 0; rest && i < OPENCL_RECENT; i++)
+        rest = ended(d->recent[i], give_up);
+    for (uint64_t seq = d->completed + 1; rest && seq <= d->submitted; seq++) {
+        const struct opencl_ticket *t = ticket_of(d, seq);
+        rest = ended(t->first, give_up) && ended(t->last, give_up) && ended(t->flag, give_up);
+    }
+    return rest;
+}
+
+int opencl_stop(struct opencl *d, int rc, struct err *e)
+{
+    if (rc != ERR_DEVICE || at_rest(d))
+        return rc;
+    char why[224];
+    snprintf(why, sizeof why, "%.220s", e ? e->msg : d->name);
+    log_warn("%s: commands of the failed device do not end", d->name);
+    d->running = true;
+    if (!d->failed) {
+        d->failed = CL_OUT_OF_RESOURCES;
+        snprintf(d->failed_name, sizeof d->failed_name, "%s", d->current ? d->current->name : "");
+    }
+    return err_set(e, ERR_IO, "%s; what it was given does not end and may still write", why);
+}
+
 // A failed queue stays failed: the order of its results is lost. seq: who noticed; the first ticket
 // with an error is the one to name.
 static int fail_for_good(struct opencl *d, struct err *e, cl_int rc, uint64_t seq)
@@ -94,9 +145,11 @@ static int fail_for_good(struct opencl *d, struct err *e, cl_int rc, uint64_t se
         }
         snprintf(d->failed_name, sizeof d->failed_name, "%s", name);
         d->failed = rc;
+        opencl_stop(d, ERR_DEVICE, NULL);
     }
-    return err_set(e, ERR_DEVICE, "%s: %s: %s: the device failed", d->name, d->failed_name,
-                   opencl_error_name(d->failed));
+    return err_set(e, d->running ? ERR_IO : ERR_DEVICE, "%s: %s: %s: the device failed%s", d->name,
+                   d->failed_name, opencl_error_name(d->failed),
+                   d->running ? "; what it was given does not end and may still write" : "");
 }
 
 static int64_t profiled(cl_event ev, cl_profiling_info what)
@@ -390,10 +443,11 @@ int opencl_submit(struct device *dev, const struct task *t, uint64_t *seq, struc
     cl_int code = rc ? 0 : clFlush(d->queue);
     if (rc || code) {
         bool started = k->first != NULL;
-        clFinish(d->queue);
         if (code)
             rc = fail_for_good(d, e, code, 0);
-        else if (started) // half a task has run: what is in the buffers is anyone's guess
+        else
+            rc = opencl_stop(d, rc, e);
+        if (started) // half a task has run: what is in the buffers is anyone's guess
             fail_for_good(d, NULL, CL_OUT_OF_RESOURCES, 0);
         release_events(k);
         wait_for_chain(d);

@@ -21,40 +21,50 @@
 // Products below this many weights are not worth the tuner's time.
 enum { TUNE_WEIGHTS = 1 << 20, TUNE_RUNS = 3 };
 
-// lanes, rows, tokens, columns, vectors, width, local. The first one is the default.
-static const struct opencl_tile cpu_bytes[] = {
-    {1, 16, 96, 512, 1, 8, 0},  {1, 16, 96, 2048, 1, 6, 0},  {1, 16, 192, 1024, 1, 8, 0},
-    {1, 16, 192, 512, 1, 6, 0}, {1, 32, 128, 1024, 1, 4, 0},
+// A candidate, and when it is worth its program, which takes longer to compile than anything to
+// run: always (-1), or if candidate `after` is the best so far. So shapes that differ much are
+// tried first, and then those near the best. The first one is the default.
+struct candidate {
+    struct opencl_tile tile; // lanes, rows, tokens, columns, vectors, width, local, image
+    int after;
 };
-static const struct opencl_tile cpu_floats[] = {
-    {1, 32, 96, 128, 2, 4, 0}, {1, 16, 96, 256, 2, 4, 0}, {1, 32, 96, 256, 1, 8, 0},
-    {1, 64, 192, 64, 2, 4, 0}, {1, 32, 96, 128, 2, 4, 1},
+
+static const struct candidate cpu_bytes[] = {
+    {{1, 16, 96, 512, 1, 8, 0, 0}, -1},
+    {{1, 32, 128, 1024, 1, 4, 0, 0}, -1},
+    {{1, 16, 192, 1024, 1, 8, 0, 0}, 0},
+};
+static const struct candidate cpu_floats[] = {
+    {{1, 32, 96, 128, 2, 4, 0, 0}, -1}, {{1, 32, 96, 256, 1, 8, 0, 0}, -1},
+    {{1, 16, 96, 256, 2, 4, 0, 0}, 0},  {{1, 64, 192, 64, 2, 4, 0, 0}, 0},
+    {{1, 32, 96, 128, 2, 4, 1, 0}, 0},
 };
 // Real GPUs: lanes x (8 vectors) x width = rows x tokens; at most 24 KiB of local memory.
-static const struct opencl_tile gpu_bytes[] = {
-    {32, 32, 32, 128, 1, 4, 1},  {64, 64, 32, 128, 1, 4, 1},  {128, 64, 64, 64, 1, 4, 1},
-    {128, 64, 64, 128, 1, 4, 1}, {256, 128, 64, 64, 1, 4, 1}, {64, 64, 64, 128, 1, 8, 1},
-    {64, 32, 32, 128, 1, 2, 1},
+static const struct candidate gpu_bytes[] = {
+    {{32, 32, 32, 128, 1, 4, 1, 0}, -1}, {{64, 64, 32, 128, 1, 4, 1, 0}, -1},
+    {{64, 32, 32, 128, 1, 2, 1, 0}, 0},  {{128, 64, 64, 64, 1, 4, 1, 0}, 1},
+    {{64, 64, 64, 128, 1, 8, 1, 0}, 1},  {{128, 64, 64, 128, 1, 4, 1, 0}, 3},
+    {{256, 128, 64, 64, 1, 4, 1, 0}, 3},
 };
-static const struct opencl_tile gpu_floats[] = {
-    {32, 32, 32, 64, 1, 4, 1}, {64, 64, 32, 32, 1, 4, 1},   {128, 64, 64, 32, 1, 4, 1},
-    {64, 64, 64, 32, 1, 8, 1}, {256, 128, 64, 32, 1, 4, 1}, {64, 32, 32, 64, 1, 2, 1},
+static const struct candidate gpu_floats[] = {
+    {{32, 32, 32, 64, 1, 4, 1, 0}, -1}, {{64, 64, 32, 32, 1, 4, 1, 0}, -1},
+    {{64, 32, 32, 64, 1, 2, 1, 0}, 0},  {{128, 64, 64, 32, 1, 4, 1, 0}, 1},
+    {{64, 64, 64, 32, 1, 8, 1, 0}, 1},  {{256, 128, 64, 32, 1, 4, 1, 0}, 3},
 };
-static const struct opencl_tile cpu_gemv[] = {
-    {.lanes = 1, .rows = 64, .width = 4},
-    {.lanes = 1, .rows = 64, .width = 2},
-    {.lanes = 1, .rows = 64, .width = 8},
-    {.lanes = 1, .rows = 256, .width = 4},
+// One program for all candidates with the same number of rows at once.
+static const struct candidate cpu_gemv[] = {
+    {{.lanes = 1, .rows = 64, .width = 4}, -1},
+    {{.lanes = 1, .rows = 256, .width = 4}, -1},
+    {{.lanes = 1, .rows = 64, .width = 8}, -1},
 };
 // Lanes are the device's: another number of lanes adds in another order.
-static const struct opencl_tile gpu_gemv[] = {
-    {.rows = 16, .width = 4}, {.rows = 4, .width = 4},  {.rows = 8, .width = 2},
-    {.rows = 2, .width = 1},  {.rows = 32, .width = 4},
+static const struct candidate gpu_gemv[] = {
+    {{.rows = 16, .width = 4}, -1}, {{.rows = 4, .width = 4}, -1}, {{.rows = 32, .width = 4}, -1},
+    {{.rows = 8, .width = 2}, -1},  {{.rows = 2, .width = 1}, 3},
 };
 
 #define LIST(a) (*n = (int)(sizeof(a) / sizeof *(a)), (a))
-static const struct opencl_tile *list(const struct opencl *d, enum opencl_enc enc, bool gemm,
-                                      int *n)
+static const struct candidate *list(const struct opencl *d, enum opencl_enc enc, bool gemm, int *n)
 {
     bool cpu = d->lanes == 1;
     if (!gemm)
@@ -83,10 +93,11 @@ static bool candidate(const struct opencl *d, enum opencl_enc enc, bool gemm, in
                       struct opencl_tile *out)
 {
     int n;
-    const struct opencl_tile *l = list(d, enc, gemm, &n);
+    const struct candidate *l = list(d, enc, gemm, &n);
     if (i >= n)
         return false;
-    *out = l[i];
+    *out = l[i].tile;
+    out->image = d->weights == WEIGHTS_IMAGE;
     if (!gemm || out->lanes > d->max_lanes || d->opt.lanes)
         out->lanes = d->lanes;
     return !gemm || local_bytes(d, enc, out) <= d->local_memory;
@@ -96,16 +107,18 @@ struct opencl_tile opencl_tile_default(const struct opencl *d, enum opencl_enc e
 {
     const struct conf_int_list *o = gemm ? &d->opt.gemm_tile : &d->opt.gemv_tile;
     struct opencl_tile t;
+    int image = d->weights == WEIGHTS_IMAGE;
     if (o->n && gemm)
         return (struct opencl_tile){(int)o->v[5], (int)o->v[0], (int)o->v[1], (int)o->v[2],
-                                    (int)o->v[3], (int)o->v[4], (int)o->v[6]};
+                                    (int)o->v[3], (int)o->v[4], (int)o->v[6], image};
     if (o->n)
-        return (struct opencl_tile){.lanes = d->lanes, .rows = (int)o->v[0], .width = (int)o->v[1]};
+        return (struct opencl_tile){
+            .lanes = d->lanes, .rows = (int)o->v[0], .width = (int)o->v[1], .image = image};
     for (int i = 0; i < OPENCL_CANDIDATES; i++)
         if (candidate(d, enc, gemm, i, &t))
             return t;
     // Little local memory: the least that the kernel can do.
-    return (struct opencl_tile){d->lanes, 8, 8, 32, 1, 4, 0};
+    return (struct opencl_tile){d->lanes, 8, 8, 32, 1, 4, 0, image};
 }
 
 // Sizes of a class: log2, rounded up.
@@ -119,7 +132,8 @@ static int size_class(int64_t n)
 
 static bool same_class(const struct opencl_choice *a, const struct opencl_choice *b)
 {
-    return a->enc == b->enc && a->act == b->act && a->m == b->m && a->k == b->k && a->n == b->n;
+    return a->enc == b->enc && a->act == b->act && a->weights == b->weights && a->m == b->m &&
+           a->k == b->k && a->n == b->n;
 }
 
 static void remember(struct opencl *d, const struct opencl_choice *c)
@@ -161,6 +175,12 @@ static void make_parents(char *path)
         }
 }
 
+// Whether a choice among buffers and images can have ended so.
+static bool may_choose(int weights, int image)
+{
+    return image == 0 ? weights != WEIGHTS_IMAGE : image == 1 && weights != WEIGHTS_BUFFER;
+}
+
 void opencl_tune_open(struct opencl *d)
 {
     if (d->opt.tune == TUNE_OFF)
@@ -176,7 +196,7 @@ void opencl_tune_open(struct opencl *d)
         d->cache_path = arena_printf(&d->arena, "%s/.cache/partita/opencl-%s.txt", home, digest);
     if (!d->cache_path)
         return;
-    d->cache_head = arena_printf(&d->arena, "partita opencl tiles 1 %s", digest);
+    d->cache_head = arena_printf(&d->arena, "partita opencl tiles 2 %s", digest);
     if (d->opt.tune == TUNE_FORCE)
         return;
     FILE *f = fopen(d->cache_path, "r");
@@ -191,11 +211,12 @@ void opencl_tune_open(struct opencl *d)
         struct opencl_choice c = {0};
         struct opencl_tile t;
         char end;
-        if (sscanf(line, "%d %d %d %d %d %d%c", &c.enc, &c.act, &c.m, &c.k, &c.n, &c.index, &end) ==
-                7 &&
+        if (sscanf(line, "%d %d %d %d %d %d %d %d%c", &c.enc, &c.act, &c.weights, &c.m, &c.k, &c.n,
+                   &c.index, &c.image, &end) == 9 &&
             end == '\n') {
-            good = c.enc >= 0 && c.enc < ENC_COUNT && n < OPENCL_CHOICES && c.index >= 0 &&
-                   c.index < OPENCL_CANDIDATES &&
+            good = c.weights >= WEIGHTS_AUTO && c.weights <= WEIGHTS_IMAGE &&
+                   may_choose(c.weights, c.image) && c.enc >= 0 && c.enc < ENC_COUNT &&
+                   n < OPENCL_CHOICES && c.index >= 0 && c.index < OPENCL_CANDIDATES &&
                    (c.act != opencl_act_of(d, (enum opencl_enc)c.enc) ||
                     candidate(d, (enum opencl_enc)c.enc, c.n > 0, c.index, &t));
             if (good)
@@ -228,7 +249,8 @@ static void save(const struct opencl *d)
         fprintf(out.f, "%s\n", d->cache_head);
         for (int i = 0; i < d->n_choices; i++) {
             const struct opencl_choice *c = &d->choice[i];
-            fprintf(out.f, "%d %d %d %d %d %d\n", c->enc, c->act, c->m, c->k, c->n, c->index);
+            fprintf(out.f, "%d %d %d %d %d %d %d %d\n", c->enc, c->act, c->weights, c->m, c->k,
+                    c->n, c->index, c->image);
         }
         fprintf(out.f, "end %d\n", d->n_choices);
         rc = file_end(&out, 0, &e);
@@ -247,7 +269,9 @@ static int timed(struct opencl *d, const struct opencl_product *p, const struct 
     d->current = &own;
     int rc = opencl_product(d, p, t, e);
     d->current = current;
+    int64_t since = host_now();
     cl_int code = rc ? 0 : clFinish(d->queue);
+    opencl_took(d, since);
     if (!rc && !code) {
         cl_ulong begin = 0, end = 0;
         code = clGetEventProfilingInfo(own.first, CL_PROFILING_COMMAND_START, sizeof begin, &begin,
@@ -264,47 +288,84 @@ static int timed(struct opencl *d, const struct opencl_product *p, const struct 
     return rc ? rc : code ? opencl_fail(d, e, code, "timing a candidate") : 0;
 }
 
-// A candidate that does not build or run is no error as long as the default does.
+// The least time of a few runs on a tile; INT64_MAX when it does not build or run, which is no
+// error as long as another does. Negative: the device failed.
+static int least_time(struct opencl *d, const struct opencl_product *p, const struct opencl_tile *t,
+                      const char *name, int64_t best, int64_t *least, struct err *e)
+{
+    int rc = 0;
+    *least = INT64_MAX;
+    // The first run may compile; one that is far off is not repeated.
+    for (int r = 0; !rc && r <= TUNE_RUNS && (r < 2 || *least / 2 < best); r++) {
+        struct err own = {0};
+        int64_t ps = 0;
+        rc = timed(d, p, t, &ps, &own);
+        if (rc)
+            log_info("%s: %s", name, own.msg);
+        else if (r && ps < *least)
+            *least = ps;
+    }
+    if (rc) {
+        *least = INT64_MAX;
+        return clFinish(d->queue) ? opencl_fail(d, e, CL_OUT_OF_RESOURCES, "tuning") : 0;
+    }
+    log_debug("%s: %s %dx%d, %d tokens: %s%s: %.1f us", d->name, opencl_enc_name(p->enc),
+              (int)p->rows, (int)p->k, (int)p->tokens, name, t->image ? ", image" : "",
+              (double)*least / 1e6);
+    return 0;
+}
+
 static int tune(struct opencl *d, const struct opencl_product *p, struct opencl_choice *c,
                 struct err *e)
 {
-    int64_t best = INT64_MAX;
+    int64_t best = INT64_MAX, ps;
+    struct opencl_tile t;
+    char name[24];
     int rc = clFinish(d->queue); // what is queued would be timed, too
     if (rc)
         return opencl_fail(d, e, rc, "before tuning");
     c->index = -1;
-    for (int i = 0; i < OPENCL_CANDIDATES; i++) {
-        struct opencl_tile t;
-        int64_t least = INT64_MAX, ps = 0;
-        if (!candidate(d, p->enc, p->tokens > 1, i, &t))
+    int n;
+    const struct candidate *l = list(d, p->enc, p->tokens > 1, &n);
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "tiles %d", i);
+        if ((l[i].after >= 0 && l[i].after != c->index) ||
+            !candidate(d, p->enc, p->tokens > 1, i, &t))
             continue;
-        // The first run may compile; one that is far off is not repeated.
-        for (int r = 0; !rc && r <= TUNE_RUNS && (r < 2 || least / 2 < best); r++) {
-            struct err own = {0};
-            rc = timed(d, p, &t, &ps, &own);
-            if (rc)
-                log_info("tiles %d: %s", i, own.msg);
-            else if (r && ps < least)
-                least = ps;
-        }
-        if (rc && clFinish(d->queue))
-            return opencl_fail(d, e, CL_OUT_OF_RESOURCES, "tuning");
-        if (!rc)
-            log_debug("%s: %s %dx%d, %d tokens: tiles %d: %.1f us", d->name,
-                      opencl_enc_name(p->enc), (int)p->rows, (int)p->k, (int)p->tokens, i,
-                      (double)least / 1e6);
-        if (!rc && least < best) {
-            best = least;
+        rc = least_time(d, p, &t, name, best, &ps, e);
+        if (rc)
+            return rc;
+        if (ps < best) {
+            best = ps;
             c->index = i;
+            c->image = t.image;
         }
-        rc = 0;
     }
     if (c->index < 0)
         return 0;
-    log_info("%s: %s %dx%d, %d tokens: tiles %d", d->name, opencl_enc_name(p->enc), (int)p->rows,
-             (int)p->k, (int)p->tokens, c->index);
+    // Where both are free, the best sizes once more on an image.
+    if (d->weights == WEIGHTS_AUTO && p->image) {
+        snprintf(name, sizeof name, "tiles %d", c->index);
+        candidate(d, p->enc, p->tokens > 1, c->index, &t);
+        t.image = 1;
+        rc = least_time(d, p, &t, name, best, &ps, e);
+        if (rc)
+            return rc;
+        c->image = ps < best;
+    }
+    log_info("%s: %s %dx%d, %d tokens: tiles %d%s", d->name, opencl_enc_name(p->enc), (int)p->rows,
+             (int)p->k, (int)p->tokens, c->index, c->image ? ", image" : "");
     remember(d, c);
     save(d);
+    return 0;
+}
+
+// The tile of a choice. A matrix that has no image is read as a buffer, whatever is faster.
+static int use(const struct opencl *d, const struct opencl_product *p,
+               const struct opencl_choice *c, struct opencl_tile *out)
+{
+    candidate(d, p->enc, p->tokens > 1, c->index, out);
+    out->image = c->image && p->image;
     return 0;
 }
 
@@ -318,16 +379,14 @@ int opencl_tile_for(struct opencl *d, const struct opencl_product *p, struct ope
         return 0;
     struct opencl_choice c = {.enc = (int)p->enc,
                               .act = opencl_act_of(d, p->enc),
+                              .weights = d->weights,
                               .m = size_class(p->rows),
                               .k = size_class(p->k),
                               .n = size_class(p->tokens)};
     for (int i = 0; i < d->n_choices; i++)
         if (same_class(&d->choice[i], &c)) {
-            candidate(d, p->enc, gemm, d->choice[i].index, out);
-            return 0;
+            return use(d, p, &d->choice[i], out);
         }
     int rc = tune(d, p, &c, e);
-    if (!rc && c.index >= 0)
-        candidate(d, p->enc, gemm, c.index, out);
-    return rc;
+    return !rc && c.index >= 0 ? use(d, p, &c, out) : rc;
 }

@@ -9,6 +9,8 @@
 // sampler's state, and not only on which logit is the largest.
 #include "tests/contract/faults.h"
 
+#include <CL/cl.h>
+#include <dlfcn.h>
 #include "base/log.h"
 #include "engine/session.h"
 
@@ -404,6 +406,77 @@ static void test_the_story_goes_on(void)
     story_goes_on(machines_host(EXACT));
 }
 
+// The OpenCL driver below the real device: the n-th question for a command's state is answered by
+// an error, and clFinish then gives up at once, while the device works on. This program's own
+// definitions come before the library's.
+static uint64_t driver_fails_at, driver_asked;
+static bool driver_failed(void)
+{
+    return driver_fails_at && driver_asked >= driver_fails_at;
+}
+
+cl_int clGetEventInfo(cl_event ev, cl_event_info what, size_t size, void *value, size_t *got)
+{
+    static __typeof__(clGetEventInfo) *next;
+    static const cl_int lost = CL_OUT_OF_RESOURCES;
+    if (!next)
+        *(void **)&next = dlsym(RTLD_NEXT, "clGetEventInfo");
+    cl_int rc = next(ev, what, size, value, got);
+    if (!rc && what == CL_EVENT_COMMAND_EXECUTION_STATUS && ++driver_asked == driver_fails_at)
+        memcpy(value, &lost, sizeof lost);
+    return rc;
+}
+
+cl_int clFinish(cl_command_queue q)
+{
+    static __typeof__(clFinish) *next;
+    if (!next)
+        *(void **)&next = dlsym(RTLD_NEXT, "clFinish");
+    return driver_failed() ? CL_OUT_OF_RESOURCES : next(q);
+}
+
+// Nothing here says how a failed device ends what it was given: that is the device's own business,
+// and the others compute in the same buffers a moment later.
+static void test_the_driver_fails(void)
+{
+    int losses = 0;
+    for (uint64_t at = 1; at < 400; at += at / 2 + 1) {
+        struct bed b;
+        struct machine *m = machines_host(EXACT);
+        int gpu = m ? machines_index(m, DEVICE_GPU) : -1;
+        if (gpu < 0) {
+            test_skip("no OpenCL device");
+            machines_close(m);
+            return;
+        }
+        if (open_bed(&b, m)) {
+            struct session_request q =
+                request(&b, "weight_centric:share=50 %,partner=gpu", "driver");
+            struct session_result r;
+            struct err e = {0};
+            q.on_loss = SESSION_CONTINUE;
+            driver_asked = 0;
+            driver_fails_at = at;
+            int rc = session_run(&q, &r, &e);
+            bool reached = driver_failed();
+            driver_fails_at = 0;
+            if (CHECK_OK(rc, &e)) {
+                for (int i = 0; i < GEN; i++)
+                    CHECK_INT(r.tokens[i], b.right[i]);
+                if (reached && CHECK_INT(r.n_losses, 1)) {
+                    CHECK_STR(r.loss[0].device, m->device[gpu]->caps.name);
+                    CHECK_HAS(r.loss[0].why, "the device failed");
+                    losses++;
+                }
+                session_result_fini(&r);
+            }
+        }
+        close_bed(&b);
+    }
+    CHECK(losses > 3);
+    test_note("%d losses survived", losses);
+}
+
 // A machine that has lost a device describes itself as one without it, under the same indices.
 static void test_a_lost_device_is_not_described(void)
 {
@@ -424,5 +497,5 @@ static void test_a_lost_device_is_not_described(void)
 
 TESTS(contract_device_loss, T(test_a_lost_device_is_not_described), T(test_every_call_on_the_soc),
       T(test_every_call_on_the_host), T(test_rows_that_only_the_lost_device_had),
-      T(test_one_after_the_other), T(test_the_story_goes_on),
+      T(test_one_after_the_other), T(test_the_driver_fails), T(test_the_story_goes_on),
       T(test_stop_names_the_device_and_the_task))

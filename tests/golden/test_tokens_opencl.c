@@ -50,5 +50,28 @@ static void test_shared_virtual_memory(void)
     gpu(FLOAT ";gpu.memory=svm;gpu.queue=out_of_order", "driver", 37, F32_TOLERANCE);
 }
 
+static void test_host_memory(void)
+{
+    gpu(FLOAT ";gpu.memory=host_ptr;gpu.precision=fp32", "queue_order", 37, F32_TOLERANCE);
+}
+
+// The path of halves, with floats in their place: PoCL 3.1 has no cl_khr_fp16.
+static void test_halves(void)
+{
+    gpu(FLOAT ";gpu.precision=fp16;gpu.kernel_options=-DHALF_IS_FLOAT=1", "driver", 37,
+        F32_TOLERANCE);
+}
+
+static void test_images(void)
+{
+    gpu(FLOAT ";gpu.weights=image", "driver", 37, F32_TOLERANCE);
+}
+
+static void test_images_int8(void)
+{
+    gpu(GPU ";gpu.activations=int8;gpu.weights=image;gpu.memory=copy", "event", 37, INT8_TOLERANCE);
+}
+
 TESTS(golden_tokens_opencl, T(test_prompt), T(test_long_prefill), T(test_copied_buffers),
-      T(test_int8), T(test_int8_out_of_order), T(test_shared_virtual_memory))
+      T(test_host_memory), T(test_halves), T(test_images), T(test_images_int8), T(test_int8),
+      T(test_int8_out_of_order), T(test_shared_virtual_memory))

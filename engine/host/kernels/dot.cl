@@ -37,96 +37,95 @@
 #endif
 #define HALVES (ENC == ENC_Q6_K ? 2 : 1)
 
-static uint4 load16(bytes p)
+static uint8 both_nibbles(BYTES p)
 {
-    return as_uint4(vload16(0, p));
-}
-static uint8 both_nibbles(bytes p)
-{
-    uint4 u = load16(p);
+    uint4 u = load16(AT(p));
     return (uint8)(u & 0x0f0f0f0fu, u >> 4 & 0x0f0f0f0fu);
 }
 
 #if ENC == ENC_Q8_0
-static void quants32(bytes row, int k, uint8 *q, float2 *d, float *m)
+static void quants32(BYTES row, int k, uint8 *q, float2 *d, float *m)
 {
     bytes b = row + k / 32 * 34;
-    *q = (uint8)(load16(b + 2), load16(b + 18));
-    *d = half_at((const __global ushort *)b);
+    *q = (uint8)(load16(AT(b + 2)), load16(AT(b + 18)));
+    *d = half_at(AT(b));
     *m = 0;
 }
 #elif ENC == ENC_Q4_0
-static void quants32(bytes row, int k, uint8 *q, float2 *d, float *m)
+static void quants32(BYTES row, int k, uint8 *q, float2 *d, float *m)
 {
     bytes b = row + k / 32 * 18;
-    float scale = half_at((const __global ushort *)b);
-    *q = both_nibbles(b + 2);
+    float scale = half_at(AT(b));
+    *q = both_nibbles(AT(b + 2));
     *d = scale;
     *m = -8 * scale;
 }
 #elif ENC == ENC_Q4_1
-static void quants32(bytes row, int k, uint8 *q, float2 *d, float *m)
+static void quants32(BYTES row, int k, uint8 *q, float2 *d, float *m)
 {
     bytes b = row + k / 32 * 20;
-    *q = both_nibbles(b + 4);
-    *d = half_at((const __global ushort *)b);
-    *m = half_at((const __global ushort *)b + 1);
+    *q = both_nibbles(AT(b + 4));
+    *d = half_at(AT(b));
+    *m = half_at(AT(b + 2));
 }
 #elif ENC == ENC_Q5_0
-static void quants32(bytes row, int k, uint8 *q, float2 *d, float *m)
+static void quants32(BYTES row, int k, uint8 *q, float2 *d, float *m)
 {
     bytes b = row + k / 32 * 22;
-    uint high = b[2] | b[3] << 8 | b[4] << 16 | (uint)b[5] << 24;
-    float scale = half_at((const __global ushort *)b);
+    uint high = short_at(AT(b + 2)) | (uint)short_at(AT(b + 4)) << 16;
+    float scale = half_at(AT(b));
     // Four bits at a time to the fifth bit of four bytes: the product moves bit i by 7 i.
     uint8 four = (uint8)(high) >> (uint8)(0, 4, 8, 12, 16, 20, 24, 28) & 15u;
-    *q = both_nibbles(b + 6) | (four * 0x00204081u & 0x01010101u) << 4;
+    *q = both_nibbles(AT(b + 6)) | (four * 0x00204081u & 0x01010101u) << 4;
     *d = scale;
     *m = -16 * scale;
 }
 #elif ENC == ENC_IQ4_NL
 __constant char iq4_nl_bytes[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                     1,    13,   25,  38,  53,  69,  89,  113};
-static void quants32(bytes row, int k, uint8 *q, float2 *d, float *m)
+static void quants32(BYTES row, int k, uint8 *q, float2 *d, float *m)
 {
     bytes b = row + k / 32 * 18;
     union {
         char c[32];
         uint u[8];
     } t;
+    uchar v[16];
+    vstore16(as_uchar16(load16(AT(b + 2))), 0, v);
     for (int i = 0; i < 16; i++) {
-        t.c[i] = iq4_nl_bytes[b[2 + i] & 15];
-        t.c[16 + i] = iq4_nl_bytes[b[2 + i] >> 4];
+        t.c[i] = iq4_nl_bytes[v[i] & 15];
+        t.c[16 + i] = iq4_nl_bytes[v[i] >> 4];
     }
     *q = vload8(0, t.u);
-    *d = half_at((const __global ushort *)b);
+    *d = half_at(AT(b));
     *m = 0;
 }
 #elif ENC == ENC_Q4_K || ENC == ENC_Q5_K
-static void quants32(bytes row, int k, uint8 *q, float2 *d, float *m)
+static void quants32(BYTES row, int k, uint8 *q, float2 *d, float *m)
 {
     int c = k / 32 % 8;
     bytes b = row + k / 256 * (ENC == ENC_Q4_K ? 144 : 176), s = b + 4;
-    int scale = c < 4 ? s[c] & 63 : (s[c + 4] & 15) | s[c - 4] >> 6 << 4;
-    int min = c < 4 ? s[c + 4] & 63 : s[c + 4] >> 4 | s[c] >> 6 << 4;
+    int first = byte_at(AT(s + c)), second = byte_at(AT(s + c + 4));
+    int scale = c < 4 ? first & 63 : (second & 15) | byte_at(AT(s + c - 4)) >> 6 << 4;
+    int min = c < 4 ? second & 63 : second >> 4 | first >> 6 << 4;
     bytes n = b + (ENC == ENC_Q4_K ? 16 : 48) + c / 2 * 32;
-    *q = (uint8)(load16(n), load16(n + 16)) >> (uint)(c % 2 * 4) & 0x0f0f0f0fu;
+    *q = (uint8)(load16(AT(n)), load16(AT(n + 16))) >> (uint)(c % 2 * 4) & 0x0f0f0f0fu;
 #if ENC == ENC_Q5_K
-    *q |= ((uint8)(load16(b + 16), load16(b + 32)) >> (uint)c & 0x01010101u) << 4;
+    *q |= ((uint8)(load16(AT(b + 16)), load16(AT(b + 32))) >> (uint)c & 0x01010101u) << 4;
 #endif
-    *d = half_at((const __global ushort *)b) * scale;
-    *m = -(half_at((const __global ushort *)b + 1) * min);
+    *d = half_at(AT(b)) * scale;
+    *m = -(half_at(AT(b + 2)) * min);
 }
 #elif ENC == ENC_Q6_K
-static void quants32(bytes row, int k, uint8 *q, float2 *d, float *m)
+static void quants32(BYTES row, int k, uint8 *q, float2 *d, float *m)
 {
     int c = k / 32 % 8, n = c / 4, h = c % 4;
     bytes b = row + k / 256 * 210, low = b + 64 * n + h % 2 * 32, high = b + 128 + 32 * n;
-    uint8 v = (uint8)(load16(low), load16(low + 16)) >> (uint)(h / 2 * 4) & 0x0f0f0f0fu;
-    v |= ((uint8)(load16(high), load16(high + 16)) >> (uint)(2 * h) & 0x03030303u) << 4;
+    uint8 v = (uint8)(load16(AT(low)), load16(AT(low + 16))) >> (uint)(h / 2 * 4) & 0x0f0f0f0fu;
+    v |= ((uint8)(load16(AT(high)), load16(AT(high + 16))) >> (uint)(2 * h) & 0x03030303u) << 4;
     *q = ((v | 0x80808080u) - 0x20202020u) ^ 0x80808080u; // each byte less 32, without borrows
-    float unit = half_at((const __global ushort *)(b + 208));
-    *d = unit * (float2)((char)b[192 + 2 * c], (char)b[193 + 2 * c]);
+    float unit = half_at(AT(b + 208));
+    *d = unit * (float2)((char)byte_at(AT(b + 192 + 2 * c)), (char)byte_at(AT(b + 193 + 2 * c)));
     *m = 0;
 }
 #endif

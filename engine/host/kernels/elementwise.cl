@@ -18,13 +18,13 @@ GROUP __kernel void embed(const __global int *token, ulong token_off, int token_
 #if !BLOCKS
     int k = begin + LANE * 8;
     for (; k + 8 <= end; k += LANES * 8)
-        vstore8(decode8(row, k), 0, o + k);
+        vstore8(decode8(AT(row), k), 0, o + k);
     for (; k < end; k++)
-        o[k] = decode1(row, k);
+        o[k] = decode1(AT(row), k);
 #else
     for (int k = begin + LANE * 32; k < end; k += LANES * 32) {
         float8 t[4];
-        floats32(row, k, t);
+        floats32(AT(row), k, t);
         for (int i = 0; i < 4; i++)
             vstore8(t[i], i, o + k);
     }

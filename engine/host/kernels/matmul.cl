@@ -13,7 +13,7 @@
 // registers. Tokens are read where they are or (X_LOCAL) from a copy beside the panel.
 //
 // Every sum goes through its columns in their order, whatever TM, TN, TK, MR, NR, LANES: choosing
-// among variants of gemm (opencl_tune.c) changes no result. STREAMS and GEMV_ROWS do not either.
+// among variants of gemm (opencl_tune.c) changes no result. STREAMS and group_rows do not either.
 //
 // Rows and tokens past the edge repeat the last one and are not stored. x, bias and out are in
 // floats, w in bytes from the start of the buffer. bias may be NULL. Under ACT 8, x is quantised rows
@@ -58,35 +58,35 @@ static void put_rows(__global float *out, float8 v, int n)
 
 #if ACT != 8
 // The product of one row with 32 columns, added to acc.
-static float8 row32(float8 acc, bytes w, int k, const float8 *x)
+static float8 row32(float8 acc, BYTES w, int k, const float8 *x)
 {
 #if ACT == 16
     float8 t[4];
     num8 s = 0;
-    floats32(w, k, t);
+    floats32(AT(w), k, t);
     for (int i = 0; i < 4; i++)
         s = fma(TO_NUM8(t[i]), TO_NUM8(x[i]), s);
     return acc + convert_float8(s);
 #elif BLOCKS == 1
     float8 zero = -(float)ZERO_POINT * ((x[0] + x[1]) + (x[2] + x[3]));
-    return fma(dot32(zero, w, k, x[0], x[1], x[2], x[3]), (float8)(scale1(w, k)), acc);
+    return fma(dot32(zero, AT(w), k, x[0], x[1], x[2], x[3]), (float8)(scale1(AT(w), k)), acc);
 #else
-    return dot32(acc, w, k, x[0], x[1], x[2], x[3]);
+    return dot32(acc, AT(w), k, x[0], x[1], x[2], x[3]);
 #endif
 }
 #endif
 
 #if PART == 1
-GROUP __kernel void gemv(bytes w, ulong w_off, ulong row_bytes, int rows, int n_k, xrow *x,
+GROUP __kernel void gemv(WEIGHTS, ulong w_off, ulong row_bytes, int rows, int n_k, xrow *x,
                          ulong x_off, const __global float *bias, ulong bias_off,
-                         __global float *out, ulong out_off)
+                         __global float *out, ulong out_off, int group_rows)
 {
     __local float scratch[LANES];
-    int begin = get_group_id(0) * GEMV_ROWS, end = min(begin + GEMV_ROWS, rows);
+    int begin = get_group_id(0) * group_rows, end = min(begin + group_rows, rows);
     int stream = (end - begin + STREAMS - 1) / STREAMS; // rows of each stream
     x += x_off;
     out += out_off;
-    w += w_off;
+    bytes w = START + w_off;
     for (int r = begin; r < begin + stream; r++) {
         bytes from[STREAMS];
         float8 acc[STREAMS];
@@ -111,7 +111,7 @@ GROUP __kernel void gemv(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
                 uint8 q;
                 float2 d;
                 float m;
-                quants32(from[i], k, &q, &d, &m);
+                quants32(AT(from[i]), k, &q, &d, &m);
                 d *= dx;
                 float8 p = convert_float8(sum_total(sum_add((SUM)(0), q, v)));
                 acc[i] = fma(p, (float8)((float4)(d.x), (float4)(d.y)), acc[i]);
@@ -127,7 +127,7 @@ GROUP __kernel void gemv(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
                 v[i] = vload8(i, x + k);
 #pragma unroll
             for (int i = 0; i < STREAMS; i++)
-                acc[i] = row32(acc[i], from[i], k, v);
+                acc[i] = row32(acc[i], AT(from[i]), k, v);
         }
 #endif
         for (int i = 0; i < STREAMS; i++) {
@@ -138,7 +138,7 @@ GROUP __kernel void gemv(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
 #if ACT != 8 && !BLOCKS
             if (LANE == 0)
                 for (int k = n_k & ~31; k < n_k; k++)
-                    s = fma(decode1(from[i], k), x[k], s);
+                    s = fma(decode1(AT(from[i]), k), x[k], s);
 #endif
             s = lane_sum(s, scratch);
             int row = r + i * stream;
@@ -169,14 +169,14 @@ GROUP __kernel void gemv(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
 
 // 32 columns of one row, or of eight, to the panel: block b of it, from row[k0 + 32 b] on.
 #if ACT == 8
-static void pack1(bytes row, int k0, int b, __local uint *panel, __local float *scale,
+static void pack1(BYTES row, int k0, int b, __local uint *panel, __local float *scale,
                   __local float *least)
 {
     uint8 v;
     float2 d;
     float m;
     uint q[8];
-    quants32(row, k0 + b * 32, &v, &d, &m);
+    quants32(AT(row), k0 + b * 32, &v, &d, &m);
     vstore8(v, 0, q);
     for (int j = 0; j < 8; j++)
         panel[(b * 8 + j) * TM] = q[j];
@@ -186,10 +186,10 @@ static void pack1(bytes row, int k0, int b, __local uint *panel, __local float *
     least[b * TM] = m;
 }
 #else
-static void pack1(bytes row, int k0, int b, __local num *panel)
+static void pack1(BYTES row, int k0, int b, __local num *panel)
 {
     float8 t[4];
-    floats32(row, k0 + b * 32, t);
+    floats32(AT(row), k0 + b * 32, t);
     for (int j = 0; j < 4; j++) {
         num v[8];
         vstore8(TO_NUM8(t[j]), 0, v);
@@ -229,7 +229,7 @@ static void transpose(uint8 *v)
 }
 
 #if ACT == 8
-static void pack8(bytes *row, int k0, int b, __local uint *panel, __local float *scale,
+static void pack8(BYTES *row, int k0, int b, __local uint *panel, __local float *scale,
                   __local float *least)
 {
     uint8 v[8];
@@ -237,7 +237,7 @@ static void pack8(bytes *row, int k0, int b, __local uint *panel, __local float 
     for (int i = 0; i < 8; i++) {
         float2 d;
         float m;
-        quants32(row[i], k0 + b * 32, &v[i], &d, &m);
+        quants32(AT(row[i]), k0 + b * 32, &v[i], &d, &m);
         scale[b * HALVES * TM + i] = d.x;
         if (HALVES == 2)
             scale[(b * HALVES + 1) * TM + i] = d.y;
@@ -249,12 +249,12 @@ static void pack8(bytes *row, int k0, int b, __local uint *panel, __local float 
         vstore8(v[i], 0, panel + (b * 8 + i) * TM);
 }
 #else
-static void pack8(bytes *row, int k0, int b, __local num *panel)
+static void pack8(BYTES *row, int k0, int b, __local num *panel)
 {
     float8 t[8][4];
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        floats32(row[i], k0 + b * 32, t[i]);
+        floats32(AT(row[i]), k0 + b * 32, t[i]);
 #pragma unroll
     for (int j = 0; j < 4; j++) {
         uint8 v[8];
@@ -371,7 +371,7 @@ static void micro(const __local cell *w, const XMEM float *const *x, int n_k, fl
 }
 #endif
 
-GROUP __kernel void gemm(bytes w, ulong w_off, ulong row_bytes, int rows, int n_k, xrow *x,
+GROUP __kernel void gemm(WEIGHTS, ulong w_off, ulong row_bytes, int rows, int n_k, xrow *x,
                          ulong x_off, int x_pitch, int tokens, const __global float *bias,
                          ulong bias_off, __global float *out, ulong out_off, int out_pitch)
 {
@@ -391,7 +391,7 @@ GROUP __kernel void gemm(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
     int n_rows = min(TM, rows - r0), n_tokens = min(TN, tokens - n0);
     int row_tiles = (n_rows + TILE_ROWS - 1) / TILE_ROWS;
     int tiles = row_tiles * ((n_tokens + NR - 1) / NR);
-    w += w_off + (ulong)r0 * row_bytes;
+    bytes w = START + w_off + (ulong)r0 * row_bytes;
     x += x_off + (ulong)n0 * x_pitch;
     for (int i = 0; i < PER_LANE * MR * NR; i++)
         sum[i] = 0;
@@ -405,9 +405,9 @@ GROUP __kernel void gemm(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
                 for (int c = 0; c < 8; c++)
                     from[c] = w + (ulong)min(r + c, n_rows - 1) * row_bytes;
 #if ACT == 8
-                pack8(from, k0, b, panel + r, scale + r, least + r);
+                pack8(AT(from), k0, b, panel + r, scale + r, least + r);
 #else
-                pack8(from, k0, b, panel + r);
+                pack8(AT(from), k0, b, panel + r);
 #endif
             }
 #else // neighbouring lanes store neighbouring rows
@@ -415,9 +415,9 @@ GROUP __kernel void gemm(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
             int r = i % TM, b = i / TM;
             bytes from = w + (ulong)min(r, n_rows - 1) * row_bytes;
 #if ACT == 8
-            pack1(from, k0, b, panel + r, scale + r, least + r);
+            pack1(AT(from), k0, b, panel + r, scale + r, least + r);
 #else
-            pack1(from, k0, b, panel + r);
+            pack1(AT(from), k0, b, panel + r);
 #endif
         }
 #endif
@@ -425,7 +425,7 @@ GROUP __kernel void gemm(bytes w, ulong w_off, ulong row_bytes, int rows, int n_
         for (int r = LANE; r < row_tiles * TILE_ROWS; r += LANES)
             for (int k = blocks * 32; k < n; k++)
                 panel[k * TM + r] =
-                    TO_NUM(decode1(w + (ulong)min(r, n_rows - 1) * row_bytes, k0 + k));
+                    TO_NUM(decode1(AT(w + (ulong)min(r, n_rows - 1) * row_bytes), k0 + k));
 #endif
 #if X_LOCAL
         for (int i = LANE; i < n_tokens * (n / PER_CELL); i += LANES) {

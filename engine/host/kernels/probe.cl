@@ -42,6 +42,17 @@ GROUP __kernel void probe_spin(__global uint *sink, uint turns)
         sink[0] = v;
 }
 
+#ifdef __IMAGE_SUPPORT__
+// Counts the texels that differ from the words that they should be.
+GROUP __kernel void probe_image(read_only image1d_buffer_t image, const __global uint *words, int n,
+                                __global uint *wrong)
+{
+    for (int i = LANE; i < n; i += LANES)
+        if (any(read_imageui(image, i) != vload4(i, words)))
+            atomic_inc(wrong);
+}
+#endif
+
 // Which instruction multiplies bytes: 1 for x86's, 2 for cl_khr_integer_dot_product's, 0 for none.
 GROUP __kernel void probe_dot(__global int *out)
 {

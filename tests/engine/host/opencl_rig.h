@@ -26,14 +26,19 @@ static struct machine machine;
 static struct rng *rng;
 static float scratch[8192];
 
+static inline void start_rng(void)
+{
+    if (!rng)
+        rng = rng_create(1, "opencl");
+}
+
 static inline struct device *open_device(const char *options)
 {
     struct conf *c = NULL;
     struct err e = {0};
     struct device *d = NULL;
     machine.name = "test";
-    if (!rng)
-        rng = rng_create(1, "opencl");
+    start_rng();
     if (CHECK_OK(conf_open_text("test", options, &c, &e), &e)) {
         int rc = device_opencl_open(conf_root(c), &machine, 0, &d, &e);
         if (rc == ERR_DEVICE && strstr(e.msg, "no OpenCL platform"))
@@ -47,6 +52,7 @@ static inline struct device *open_device(const char *options)
 
 static inline float value(void)
 {
+    start_rng();
     return (float)(2 * rng_uniform(rng) - 1);
 }
 

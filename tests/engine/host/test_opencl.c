@@ -6,6 +6,8 @@
 // Skipped where no OpenCL device is installed.
 #include "tests/engine/host/opencl_rig.h"
 
+#include <assert.h>
+
 static const struct encoding *const encodings[] = {
     &encoding_f32,  &encoding_f16,  &encoding_bf16, &encoding_q8_0,
     &encoding_q4_0, &encoding_q4_1, &encoding_q5_0, &encoding_iq4_nl,
@@ -272,38 +274,35 @@ static void test_halves(void)
     }
 }
 
-// Whatever the tiles, the bits are the same.
-static void test_tiles(void)
+// Products of the encodings in every way: the bits are those of the first way. offset: of the
+// weights from an aligned address.
+static void same_bits(const char *const *how, int ways, const struct encoding *const *enc,
+                      int n_enc, const char *const *products, int n_products, int k, int offset)
 {
-    static const char *const how[] = {
-        "",
-        "gemm_tile = [8, 4, 32, 1, 4, 1, 1]; gemv_tile = [5, 3];",
-        "gemm_tile = [32, 6, 64, 2, 3, 1, 0]; gemv_tile = [64, 8];",
-        "lanes = 1; gemm_tile = [16, 16, 96, 2, 2, 16, 1];",
-    };
-    enum { K = 320, M = 45, N = 21 };
-    static const struct encoding *const enc[] = {&encoding_q4_0, &encoding_q8_0, &encoding_f16};
-    static const char *const products[] = {FLOAT, INT8};
-    for (int p = 0; p < 2; p++)
-        for (int j = 0; j < 3; j++) {
+    enum { K = 512, M = 45, N = 21 };
+    assert(k <= K);
+    for (int p = 0; p < n_products; p++)
+        for (int j = 0; j < n_enc; j++) {
             static float first[2][N * M];
             next_id = 0;
-            struct tensor w = tensor_new(enc[j], M, K, 0);
+            struct tensor w = tensor_new(enc[j], M, k, offset);
             float x[K];
-            for (int i = 0; i < K; i++)
+            for (int i = 0; i < k; i++)
                 x[i] = value();
-            for (int c = 0; c < 4; c++) {
-                char options[256];
+            for (int c = 0; c < ways; c++) {
+                char options[300];
                 snprintf(options, sizeof options, "%s %s", products[p], how[c]);
                 struct device *d = open_device(options);
-                if (!d)
+                if (!d) {
+                    tensor_free(&w, offset);
                     return;
-                struct twin in = twin_new(d, N, K, 0), out = twin_new(d, N, M, 0);
-                for (int i = 0; i < N * K; i++)
-                    ((float *)in.dev.host)[i] = x[i % K] + (float)(i / K);
-                memcpy(in.ref.host, in.dev.host, N * K * 4);
+                }
+                struct twin in = twin_new(d, N, k, 0), out = twin_new(d, N, M, 0);
+                for (int i = 0; i < N * k; i++)
+                    ((float *)in.dev.host)[i] = x[i % k] + (float)(i / k);
+                memcpy(in.ref.host, in.dev.host, (size_t)in.dev.size);
                 struct model model = {.shape = {.weight_bits = 8}};
-                struct op op = {.kind = OP_MATMUL, .name = "product", .m = M, .k = K};
+                struct op op = {.kind = OP_MATMUL, .name = "product", .m = M, .k = k};
                 for (int n = 1, at = 0; n <= N; n += N - 1, at++) {
                     struct task t = {.op = &op,
                                      .model = &model,
@@ -323,10 +322,68 @@ static void test_tiles(void)
                 twin_free(d, &out);
                 d->ops->close(d);
             }
-            tensor_free(&w, 0);
+            tensor_free(&w, offset);
         }
+}
+
+// Whatever the tiles, the bits are the same.
+static void test_tiles(void)
+{
+    static const char *const how[] = {
+        "",
+        "gemm_tile = [8, 4, 32, 1, 4, 1, 1]; gemv_tile = [5, 3];",
+        "gemm_tile = [32, 6, 64, 2, 3, 1, 0]; gemv_tile = [64, 8];",
+        "lanes = 1; gemm_tile = [16, 16, 96, 2, 2, 16, 1];",
+    };
+    static const struct encoding *const enc[] = {&encoding_q4_0, &encoding_q8_0, &encoding_f16};
+    static const char *const products[] = {FLOAT, INT8};
+    same_bits(how, 4, enc, 3, products, 2, 320, 0);
+}
+
+// Weights as images give the bits of weights as buffers: in place and copied, in several images,
+// with the texels that a real GPU's lanes read, and where rows start in the middle of a texel.
+static void test_images(void)
+{
+    static const char *const how[] = {
+        "weights = \"buffer\";",
+        "weights = \"image\";",
+        "weights = \"image\"; max_image = \"3 KiB\"; memory = \"copy\";",
+    };
+    static const char *const lanes[] = {
+        "lanes = 32; weights = \"buffer\";",
+        "lanes = 32; weights = \"image\";",
+        "lanes = 32; weights = \"image\"; kernel_options = \"-DLOAD_HALF=1\";",
+    };
+    static const char *const products[] = {FLOAT, INT8};
+    same_bits(how, 2, encodings, ENCODINGS, products, 2, 512, 0);
+    same_bits(how, 3, encodings + 3, 3, products, 1, 352, 4);
+    same_bits(lanes, 3, encodings + 4, 1, products, 2, 96, 4);
+    static const struct encoding *const plain[] = {&encoding_f32, &encoding_f16, &encoding_bf16};
+    same_bits(how, 3, plain, 3, products, 1, 33, 4); // rows of F16 start anywhere
+}
+
+// An image that must be and cannot: clear errors.
+static void test_image_limits(void)
+{
+    struct device *d = open_device(FLOAT "weights = \"image\"; max_image = \"64 B\";");
+    if (!d)
+        return;
+    struct err e = {0};
+    next_id = 0;
+    struct tensor w = tensor_new(&encoding_f32, 4, 32, 0);
+    CHECK_INT(d->ops->load(d, &w, 0, 4, &e), ERR_MEMORY);
+    CHECK_HAS(e.msg, "one row of 128 bytes; the largest allocation or image is 64");
+    tensor_free(&w, 0);
+    d->ops->close(d);
+    // Free to choose, what is too large is a buffer.
+    d = open_device(FLOAT "weights = \"auto\"; lanes = 8; max_image = \"64 B\";");
+    if (d)
+        matmul_case(d, &encoding_q8_0, 64, 37, 0, 3, 37, 3, true, false);
+    if (d)
+        d->ops->close(d);
 }
 
 TESTS(engine_host_opencl, T(test_matmul), T(test_matmul_copied), T(test_matmul_lanes),
       T(test_matmul_lanes_copied), T(test_matmul_int8), T(test_halves), T(test_tiles),
-      T(test_other_encoding), T(test_rows), T(test_embed), T(test_heads))
+      T(test_images), T(test_image_limits), T(test_other_encoding), T(test_rows), T(test_embed),
+      T(test_heads))

@@ -8,6 +8,7 @@
 // Skipped where no OpenCL device is installed.
 #include "tests/engine/host/opencl_rig.h"
 
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
 #include <CL/cl.h>
 #include <dlfcn.h>
 
@@ -55,14 +56,51 @@ cl_int clEnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bool blocking, size
     return fails() ? failure : next(q, m, blocking, at, size, from, n, wait, ev);
 }
 
+// How the driver answers when the device has failed: as ever; clFinish gives up at once; and
+// commands seem to run for ever.
+static enum { ANSWERS, GIVES_UP, HANGS } driver;
+
 // A state that fails is the device's death: the command never completes.
 cl_int clGetEventInfo(cl_event ev, cl_event_info what, size_t size, void *value, size_t *got)
 {
     NEXT(clGetEventInfo);
+    static const cl_int running = CL_RUNNING;
     cl_int rc = next(ev, what, size, value, got);
-    if (!rc && what == CL_EVENT_COMMAND_EXECUTION_STATUS && fails())
-        memcpy(value, &failure, sizeof failure);
+    if (!rc && what == CL_EVENT_COMMAND_EXECUTION_STATUS) {
+        if (fails())
+            memcpy(value, &failure, sizeof failure);
+        else if (driver == HANGS)
+            memcpy(value, &running, sizeof running);
+    }
     return rc;
+}
+
+cl_int clFinish(cl_command_queue q)
+{
+    NEXT(clFinish);
+    return driver == ANSWERS ? next(q) : failure;
+}
+
+cl_mem clCreateImage(cl_context c, cl_mem_flags flags, const cl_image_format *format,
+                     const cl_image_desc *desc, void *host, cl_int *rc)
+{
+    NEXT(clCreateImage);
+    if (!fails())
+        return next(c, flags, format, desc, host, rc);
+    *rc = failure;
+    return NULL;
+}
+
+// A driver without profiling.
+static bool unprofiled;
+cl_command_queue clCreateCommandQueue(cl_context c, cl_device_id dev, cl_command_queue_properties p,
+                                      cl_int *rc)
+{
+    NEXT(clCreateCommandQueue);
+    if (!unprofiled || !(p & CL_QUEUE_PROFILING_ENABLE))
+        return next(c, dev, p, rc);
+    *rc = CL_INVALID_QUEUE_PROPERTIES;
+    return NULL;
 }
 
 // A product, an addition and a rotation, as of layer 12.
@@ -203,5 +241,103 @@ static void test_device_lost_with_a_flag(void)
     faults(INT8, WAIT_EVENT, CL_DEVICE_NOT_AVAILABLE, "CL_DEVICE_NOT_AVAILABLE", 5);
 }
 
-TESTS(engine_host_opencl_faults, T(test_out_of_memory), T(test_device_lost),
-      T(test_device_lost_with_a_flag))
+static void test_no_image(void)
+{
+    faults(INT8 BARE "weights = \"image\";", WAIT_FINISH, CL_MEM_OBJECT_ALLOCATION_FAILURE,
+           "CL_MEM_OBJECT_ALLOCATION_FAILURE", 1);
+}
+
+// A device that dies with a long queue writes its buffers until the queue is empty. Whoever is told
+// of the death goes on with that memory, so that it must not be told before.
+static void test_at_rest_before_it_says_so(void)
+{
+    enum { WIDTH = 100000, TASKS = 300 };
+    static const char *const how[] = {FLOAT "patience = \"50 ms\";",
+                                      FLOAT "patience = \"10 s\"; queue = \"out_of_order\";"};
+    for (int i = 0; i < 6; i++) {
+        char options[160];
+        snprintf(options, sizeof options, "%s",
+                 i / 3            ? how[1]
+                 : i % 3 == HANGS ? how[0]
+                                  : FLOAT "patience = \"10 s\";");
+        if (i / 3 && i % 3 == HANGS)
+            continue;
+        struct device *d = open_device(options);
+        if (!d)
+            return;
+        if (!d->caps.coherent) {
+            d->ops->close(d);
+            test_skip("buffers are copied: nothing is shared with the host");
+            return;
+        }
+        struct model model = {0};
+        struct op op = {.kind = OP_ADD, .name = "add_ffn", .m = WIDTH, .k = WIDTH};
+        struct twin x = twin_new(d, 1, WIDTH, 0), y = twin_new(d, 1, WIDTH, 0);
+        volatile float *a = x.dev.host;
+        for (int j = 0; j < WIDTH; j++)
+            ((float *)x.dev.host)[j] = 0, ((float *)y.dev.host)[j] = 1;
+        struct task t = {.op = &op,
+                         .model = &model,
+                         .layer = 12,
+                         .m1 = WIDTH,
+                         .n1 = 1,
+                         .graph = -1,
+                         .in = &y.dev,
+                         .out = &x.dev};
+        struct err e = {0}, again = {0};
+        uint64_t seq = 0;
+        for (int j = 0; j < TASKS; j++)
+            CHECK_OK(d->ops->submit(d, &t, &seq, &e), &e);
+        driver = i % 3;
+        failure = CL_OUT_OF_RESOURCES;
+        calls = 0;
+        fail_at = 1;
+        int rc = d->ops->poll(d, seq, &e);
+        fail_at = 0;
+        CHECK_HAS(e.msg, "add_ffn L12: CL_OUT_OF_RESOURCES: the device failed");
+        if (driver == HANGS) { // not a loss that anybody may go on after
+            CHECK_INT(rc, ERR_IO);
+            CHECK_HAS(e.msg, "may still write");
+            CHECK_INT(d->ops->wait(d, seq, WAIT_FINISH, &again), ERR_IO);
+            CHECK_INT(d->ops->submit(d, &t, &seq, &again), ERR_IO);
+            CHECK_HAS(again.msg, "may still write");
+        } else {
+            CHECK_INT(rc, ERR_DEVICE);
+            CHECK_NEAR(a[0], TASKS, 0);
+            CHECK_NEAR(a[WIDTH - 1], TASKS, 0);
+            CHECK_INT(d->ops->submit(d, &t, &seq, &again), ERR_DEVICE);
+        }
+        driver = ANSWERS;
+        twin_free(d, &x);
+        twin_free(d, &y);
+        d->ops->close(d);
+    }
+}
+
+// Without profiling events times are the host's, and everything else is as ever.
+static void test_without_profiling(void)
+{
+    for (int i = 0; i < 2; i++) {
+        unprofiled = i;
+        struct device *d = open_device(INT8 BARE);
+        unprofiled = false;
+        if (!d)
+            return;
+        struct step s;
+        struct err e = {0};
+        struct device_stats stats;
+        step_open(d, &s);
+        CHECK_OK(step_run(d, &s, WAIT_EVENT, &e), &e);
+        d->ops->stats(d, &stats);
+        CHECK_INT((long long)stats.tasks, 3);
+        CHECK(stats.busy_ps > 0);
+        step_close(d, &s);
+        coarse = true;
+        matmul_case(d, &encoding_q4_0, 64, 40, 0, 3, 40, 5, true, false);
+        coarse = false;
+        d->ops->close(d);
+    }
+}
+
+TESTS(engine_host_opencl_faults, T(test_out_of_memory), T(test_no_image), T(test_device_lost),
+      T(test_device_lost_with_a_flag), T(test_at_rest_before_it_says_so), T(test_without_profiling))

@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/log.h"
 
 static char folder[] = "/tmp/partita-tune-XXXXXX", path[80];
 
@@ -63,8 +64,8 @@ static void test_cache(void)
     CHECK_STR(text, "");
     product("auto"); // makes the folders, too
     contents(first, sizeof first);
-    CHECK_HAS(first, "partita opencl tiles 1 ");
-    CHECK_HAS(first, "\n0 32 10 10 0 ");
+    CHECK_HAS(first, "partita opencl tiles 2 ");
+    CHECK_HAS(first, "\n0 32 1 10 10 0 ");
     CHECK_HAS(first, "\nend 1\n");
 
     // Nothing is measured again: the file is not written, whatever it says that is possible.
@@ -91,7 +92,7 @@ static void test_cache(void)
         else if (how == 2)
             broken[25] = broken[25] == '0' ? '1' : '0';
         else if (how == 3)
-            snprintf(broken, sizeof broken, "%.*s0 32 10 10 9 99\nend 2\n", (int)(end - first),
+            snprintf(broken, sizeof broken, "%.*s0 32 1 10 10 9 99 0\nend 2\n", (int)(end - first),
                      first);
         else if (how == 4)
             snprintf(broken, sizeof broken, "%sand more\n", first);
@@ -116,4 +117,54 @@ static void test_cache(void)
     rmdir(folder);
 }
 
-TESTS(engine_host_opencl_tune, T(test_cache))
+// Where it is free to, the tuner times buffers and images, keeps which was faster, and measures
+// nothing the next time; what the options decide is kept beside it.
+static void test_images(void)
+{
+    static const struct {
+        const char *weights, *line, *image; // image: the last number of the line; NULL: either
+        bool tried;
+    } how[] = {{"auto", "\n4 32 0 10 10 0 ", NULL, true},
+               {"image", "\n4 32 2 10 10 0 ", " 1\n", true},
+               {"buffer", "\n4 32 1 10 10 0 ", " 0\n", false},
+               {"auto", "\n4 32 0 10 10 0 ", NULL, false}};
+    char text[4096], options[300];
+    struct device *d = open_device(FLOAT);
+    if (!d)
+        return;
+    d->ops->close(d);
+    snprintf(path, sizeof path, "/tmp/partita-tune-%d.txt", (int)getpid());
+    for (int i = 0; i < 4; i++) {
+        FILE *log = tmpfile();
+        if (!CHECK(log))
+            return;
+        snprintf(options, sizeof options,
+                 "activations = \"float\"; lanes = 8; weights = \"%s\"; tune_cache = \"%s\";",
+                 how[i].weights, path);
+        d = open_device(options);
+        if (!d)
+            return;
+        log_open(log, LOG_DEBUG);
+        matmul_case(d, &encoding_q4_0, 1024, 1024, 0, 0, 1024, 1, false, false);
+        log_open(stderr, LOG_WARN);
+        d->ops->close(d);
+        contents(text, sizeof text);
+        const char *line = strstr(text, how[i].line);
+        if (CHECK(line) && how[i].image) {
+            const char *end = strchr(line + 1, '\n');
+            CHECK(end && !strncmp(end - 2, how[i].image, 3));
+        }
+        rewind(log);
+        bool seen = false;
+        while (fgets(text, sizeof text, log))
+            seen |= strstr(text, ", image: ") != NULL;
+        if (!CHECK(seen == how[i].tried))
+            test_note("%d: weights = %s", i, how[i].weights);
+        fclose(log);
+    }
+    contents(text, sizeof text);
+    CHECK_HAS(text, "\nend 3\n");
+    unlink(path);
+}
+
+TESTS(engine_host_opencl_tune, T(test_cache), T(test_images))
