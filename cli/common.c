@@ -77,7 +77,9 @@ void cli_parse(const struct argp *a, int argc, char **argv, void *input)
                            near));
     }
     argv[0] = name;
-    program_invocation_short_name = name;
+#ifdef __GLIBC__
+    program_invocation_short_name = name; // --usage and --help say it
+#endif
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(a, argc, argv, 0, NULL, input);
 }

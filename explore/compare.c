@@ -35,19 +35,23 @@ static int words_order(const struct campaign_row *x, const struct campaign_row *
     return d ? d : strcmp(x->level, y->level);
 }
 
-static int by_words(const void *x, const void *y, void *side)
+static int by_words(const void *x, const void *y)
 {
-    const struct campaign_row *row = ((const struct compare_side *)side)->row;
-    return words_order(&row[*(const int64_t *)x], &row[*(const int64_t *)y]);
+    const struct campaign_row *a = *(const struct campaign_row *const *)x;
+    const struct campaign_row *b = *(const struct campaign_row *const *)y;
+    int d = words_order(a, b);
+    return d ? d : (a > b) - (a < b); // as they were evaluated
 }
 
 static int64_t *sorted(const struct compare_side *s, struct arena *a)
 {
+    const struct campaign_row **row = ARENA_NEWS(a, (size_t)s->n + 1, const struct campaign_row *);
     int64_t *order = ARENA_NEWS(a, (size_t)s->n + 1, int64_t);
     for (int64_t i = 0; i < s->n; i++)
-        order[i] = i;
-    struct compare_side side = *s;
-    qsort_r(order, (size_t)s->n, sizeof *order, by_words, &side);
+        row[i] = &s->row[i];
+    qsort(row, (size_t)s->n, sizeof *row, by_words);
+    for (int64_t i = 0; i < s->n; i++)
+        order[i] = row[i] - s->row;
     return order;
 }
 

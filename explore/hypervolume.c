@@ -24,7 +24,7 @@
 enum { MAX_K = HYPERVOLUME_MAX_OBJECTIVES };
 
 struct gain {
-    double g[MAX_K]; // > 0 in every objective that counts
+    double g[MAX_K]; // > 0 in every objective that counts, 0 in those that no longer do
 };
 
 static struct gain *gains(int n)
@@ -64,18 +64,13 @@ static int keep_front(struct gain *s, int n, int k)
     return kept;
 }
 
-static int by_last(const void *x, const void *y, int last)
+static int by_last(const void *x, const void *y)
 {
     const struct gain *a = x, *b = y;
-    for (int j = last; j >= 0; j--)
+    for (int j = MAX_K - 1; j >= 0; j--)
         if (a->g[j] != b->g[j])
             return a->g[j] < b->g[j] ? -1 : 1;
     return 0;
-}
-
-static int by_order(const void *x, const void *y, void *last)
-{
-    return by_last(x, y, *(const int *)last);
 }
 
 // Volume of a set in which no point covers another; the order of s is changed.
@@ -102,8 +97,7 @@ static double volume(struct gain *s, int n, int k)
     double sum = 0;
     if (n == 0)
         return 0;
-    int last = k - 1;
-    qsort_r(s, (size_t)n, sizeof *s, by_order, &last);
+    qsort(s, (size_t)n, sizeof *s, by_last);
     if (k == 1)
         return s[n - 1].g[0];
     if (k == 2) { // rising in objective 1, so falling in objective 0

@@ -45,6 +45,12 @@ const char *test_shared(const char *relative)
     return access(p, R_OK) == 0 ? p : NULL;
 }
 
+bool test_emulated(void)
+{
+    const char *runner = getenv("TEST_RUNNER");
+    return runner && runner[0];
+}
+
 void test_skip(const char *fmt, ...)
 {
     va_list ap;

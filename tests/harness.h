@@ -27,6 +27,9 @@ void test_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // s
 // Path of a file in the shared data folder (../shared or $PARTITA_SHARED), or NULL when it is not
 // there. The string lives until the next call but three.
 const char *test_shared(const char *relative);
+// Whether an emulator runs this program (TEST_RUNNER of tests/run.sh is set), where each operation
+// takes some fifty. Suites of kernels then try fewer sizes, but every kernel all the same.
+bool test_emulated(void);
 // A fresh folder for this process's files, removed at exit.
 const char *test_tmpdir(void);
 

@@ -4,7 +4,7 @@
 // middle one; with two values there is no middle class and it means the little one.
 #include "engine/host/place.h"
 
-#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 
 static long capacity(int cpu)
@@ -56,6 +56,6 @@ void host_cores_place(struct host_cores *c, enum core_class core)
     if (c->classes == 1 || core == c->at)
         return;
     // A refusal (a container's limits) leaves the thread where it is: a hint, not a promise.
-    pthread_setaffinity_np(pthread_self(), sizeof c->set[core], &c->set[core]);
+    sched_setaffinity(0, sizeof c->set[core], &c->set[core]);
     c->at = core;
 }

@@ -185,6 +185,6 @@ void team_pin(const struct conf_int_list *pin, int thread)
     CPU_ZERO(&set);
     if (cpu >= 0 && cpu < CPU_SETSIZE)
         CPU_SET((size_t)cpu, &set);
-    if (pthread_setaffinity_np(pthread_self(), sizeof set, &set))
+    if (sched_setaffinity(0, sizeof set, &set)) // the calling thread
         log_info("cannot pin thread %d to CPU %lld", thread, (long long)cpu);
 }

@@ -18,9 +18,11 @@ static inline void hexagon_setting(enum fixture_kind kind, bool gpu, const char 
     const char *library = fixture_need(kind);
     if (!library || (gpu && gpu_absent()))
         return;
-    snprintf(overrides, sizeof overrides,
-             "cpu.enabled=false;%shexagon.library=%s;hexagon.idle_turns=2000;hexagon.spin=100%s%s",
-             gpu ? "" : "gpu.enabled=false;", library, more ? ";" : "", more ? more : "");
+    snprintf(
+        overrides, sizeof overrides,
+        "cpu.enabled=false;%shexagon.library=%s;hexagon.idle_turns=2000;hexagon.spin=100;"
+        "hexagon.timeout=600 s%s%s", // a DSP in an emulator on a busy machine is slow, not lost
+        gpu ? "" : "gpu.enabled=false;", library, more ? ";" : "", more ? more : "");
     run_setting((struct setting){.machine = "host",
                                  .overrides = overrides,
                                  .policy = policy,

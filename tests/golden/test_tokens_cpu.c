@@ -35,7 +35,8 @@ static void cpu(const char *overrides, const char *sync, double q8_tolerance)
                                  .policy = "cpu_only",
                                  .sync = sync,
                                  .busy = "cpu",
-                                 .tolerance = {F32_TOLERANCE, q8_tolerance}});
+                                 .tolerance = {F32_TOLERANCE, q8_tolerance},
+                                 .brief = test_emulated()});
 }
 
 static void test_reference_operators(void)
