@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/pace.h"
 
+#include <math.h>
+
 static int64_t busy(const struct machine *m, int device)
 {
     struct device_stats s = {0};
@@ -9,6 +11,7 @@ static int64_t busy(const struct machine *m, int device)
 }
 
 static const double BELIEVED = 0.5; // of a table that was never seen to be right
+static const double MOST = 2;       // of it: a process that was stopped for a while was not busy
 
 void pace_init(struct pace *p, const struct machine *m)
 {
@@ -29,7 +32,7 @@ void pace_end(struct pace *p, const struct machine *m)
         int64_t took = p->expected[d] > 0 ? busy(m, d) - p->busy[d] : 0;
         if (took <= 0) // unused, or the device cannot tell
             continue;
-        double now = (double)took / p->expected[d];
+        double now = fmin((double)took / p->expected[d], MOST);
         p->factor[d] = p->known ? (p->factor[d] + now) / 2 : now;
     }
     p->known = true;
