@@ -20,8 +20,9 @@
 //   vi8_sums(a, b, c, d)  v8f: the sums of the first halves of a, b, c, d, then of the second ones
 //   v8_halves(p, n)   8 halves, n bytes from one to the next, to floats
 //
-// Blocking: 4 weight rows by 2 tokens in 8 accumulators, which hides the latency of two
-// multipliers. They are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack.
+// Blocking: 4 weight rows by 2 or 3 tokens in 8 or 12 accumulators, which hide the latency of two
+// multipliers; one token meets 8 rows of floats, or one row of integers, as memory likes it. They
+// are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack.
 // Floating-point weights are cut into spans of SPAN values, so that the span of some dozen rows
 // stays in the second cache level while the tokens pass by; the sums of the spans are added in
 // order. Every output element sees the same additions in the same order whichever block computes
@@ -84,7 +85,7 @@ INLINE void put(float *dst, vf acc, int k0)
     *dst = k0 == 0 ? s : *dst + s;
 }
 
-// Four weight rows times three tokens: 12 accumulators, three weights' worth of work per load.
+// Four weight rows times three tokens: a weight that was converted serves three.
 INLINE void block43(enum weight type, const struct mm *a, const char *w, const char *x, int k0,
                     int k1, float *out)
 {
