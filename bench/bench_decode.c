@@ -4,7 +4,7 @@
 // copies of one weight that no cache holds. All lines of a number of threads take turns, so that
 // whatever slows the machine slows all of them.
 //
-//   bench_decode [ROUNDS]     (default 7)
+//   bench_decode [ROUNDS [ENCODING]]     (default: 7, all)
 //
 // A line has the median of the rounds in weight bytes per second, its share of the plain read, the
 // tokens per second of a model of 1.1 G weights at that speed, and a digest of the result, which
@@ -172,12 +172,14 @@ int main(int argc, char **argv)
 {
     int rounds = argc > 1 ? atoi(argv[1]) : 7;
     rounds = rounds < 1 ? 1 : rounds > MOST_ROUNDS ? MOST_ROUNDS : rounds;
+    const char *only = argc > 2 ? argv[2] : NULL;
     static struct weights w[ENCODINGS];
     static double speed[ENCODINGS + 1][MOST_ROUNDS];
     static struct reading reading;
     reading.data = memset(big(READ), 1, (size_t)READ);
     for (int i = 0; i < ENCODINGS; i++)
-        make_weights(&w[i], encodings[i]);
+        if (!only || !strcmp(only, encodings[i]->name))
+            make_weights(&w[i], encodings[i]);
     for (int threads = 1; threads <= MOST_THREADS; threads++) {
         struct rig r;
         uint64_t digest[ENCODINGS] = {0};
@@ -186,6 +188,8 @@ int main(int argc, char **argv)
             int at = i < 0 ? 0 : i;
             speed[ENCODINGS][at] = read_speed(&r, &reading);
             for (int e = 0; e < ENCODINGS; e++) {
+                if (!w[e].data)
+                    continue;
                 speed[e][at] = decode_speed(&r, &w[e], encodings[e]);
                 digest[e] = digest_bytes(DIGEST_INIT, r.out.host, (size_t)r.out.size);
             }
@@ -194,6 +198,8 @@ int main(int argc, char **argv)
         printf("x%d read   %6.2f GB/s\n", threads, read / 1e9);
         for (int e = 0; e < ENCODINGS; e++) {
             char text[17];
+            if (!w[e].data)
+                continue;
             double v = median(speed[e], rounds);
             printf("x%d %-6s %6.2f GB/s %4.0f %% %7.1f token/s  %s\n", threads, encodings[e]->name,
                    v / 1e9, 100 * v / read,
@@ -204,7 +210,8 @@ int main(int argc, char **argv)
         rig_close(&r);
     }
     for (int i = 0; i < ENCODINGS; i++)
-        munmap(w[i].data, (size_t)(encoding_size(encodings[i], K) * M * w[i].copies));
+        if (w[i].data)
+            munmap(w[i].data, (size_t)(encoding_size(encodings[i], K) * M * w[i].copies));
     munmap((void *)(uintptr_t)reading.data, (size_t)READ);
     return 0;
 }

@@ -20,8 +20,9 @@
 //   vi8_sums(a, b, c, d)  v8f: the sums of the first halves of a, b, c, d, then of the second ones
 //   v8_halves(p, n)   8 halves, n bytes from one to the next, to floats
 //
-// Blocking: 4 weight rows by 2 tokens in 8 accumulators, which hides the latency of two
-// multipliers. They are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack.
+// Blocking: 4 weight rows by 2 or 3 tokens in 8 or 12 accumulators, which hide the latency of two
+// multipliers; one token meets 8 rows of floats, or one row of integers, as memory likes it. They
+// are named, not indexed: gcc 12 keeps an indexed array of vectors on the stack.
 // Floating-point weights are cut into spans of SPAN values, so that the span of some dozen rows
 // stays in the second cache level while the tokens pass by; the sums of the spans are added in
 // order. Every output element sees the same additions in the same order whichever block computes
@@ -84,6 +85,41 @@ INLINE void put(float *dst, vf acc, int k0)
     *dst = k0 == 0 ? s : *dst + s;
 }
 
+// Four weight rows times three tokens: a weight that was converted serves three.
+INLINE void block43(enum weight type, const struct mm *a, const char *w, const char *x, int k0,
+                    int k1, float *out)
+{
+    const char *w1 = w + a->w_pitch, *w2 = w1 + a->w_pitch, *w3 = w2 + a->w_pitch;
+    const char *y = x + a->x_pitch, *z = y + a->x_pitch;
+    vf a00 = {0}, a01 = {0}, a02 = {0}, a10 = {0}, a11 = {0}, a12 = {0};
+    vf a20 = {0}, a21 = {0}, a22 = {0}, a30 = {0}, a31 = {0}, a32 = {0};
+#define ROW(r, row)                                                                                \
+    {                                                                                              \
+        vf v = row_load(type, row, i, n);                                                          \
+        a##r##0 = v_fma(v, b0, a##r##0), a##r##1 = v_fma(v, b1, a##r##1);                          \
+        a##r##2 = v_fma(v, b2, a##r##2);                                                           \
+    }
+#define STEP                                                                                       \
+    vf b0 = row_load(W_F32, x, i, n), b1 = row_load(W_F32, y, i, n),                               \
+       b2 = row_load(W_F32, z, i, n);                                                              \
+    ROW(0, w) ROW(1, w1) ROW(2, w2) ROW(3, w3)
+    int i = k0;
+    for (; i + V_W <= k1; i += V_W) {
+        enum { n = V_W };
+        STEP
+    }
+    if (i < k1) {
+        const int n = k1 - i;
+        STEP
+    }
+#undef STEP
+#undef ROW
+    float *out1 = out + a->out_pitch, *out2 = out1 + a->out_pitch;
+    put(out, a00, k0), put(out + 1, a10, k0), put(out + 2, a20, k0), put(out + 3, a30, k0);
+    put(out1, a01, k0), put(out1 + 1, a11, k0), put(out1 + 2, a21, k0), put(out1 + 3, a31, k0);
+    put(out2, a02, k0), put(out2 + 1, a12, k0), put(out2 + 2, a22, k0), put(out2 + 3, a32, k0);
+}
+
 INLINE void block42(enum weight type, const struct mm *a, const char *w, const char *x, int k0,
                     int k1, float *out)
 {
@@ -107,6 +143,33 @@ INLINE void block42(enum weight type, const struct mm *a, const char *w, const c
     float *out1 = out + a->out_pitch;
     put(out, a00, k0), put(out + 1, a10, k0), put(out + 2, a20, k0), put(out + 3, a30, k0);
     put(out1, a01, k0), put(out1 + 1, a11, k0), put(out1 + 2, a21, k0), put(out1 + 3, a31, k0);
+}
+
+// Eight weight rows times one token: memory answers eight streams faster than four.
+INLINE void block81(enum weight type, const struct mm *a, const char *w, const char *x, int k0,
+                    int k1, float *out)
+{
+    const int64_t p = a->w_pitch;
+    const char *v = w + 4 * p;
+    vf a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, a4 = {0}, a5 = {0}, a6 = {0}, a7 = {0};
+#define ROW(acc, row) acc = v_fma(row_load(type, row, i, n), b, acc)
+#define STEP                                                                                       \
+    vf b = row_load(W_F32, x, i, n);                                                               \
+    ROW(a0, w), ROW(a1, w + p), ROW(a2, w + 2 * p), ROW(a3, w + 3 * p);                            \
+    ROW(a4, v), ROW(a5, v + p), ROW(a6, v + 2 * p), ROW(a7, v + 3 * p);
+    int i = k0;
+    for (; i + V_W <= k1; i += V_W) {
+        enum { n = V_W };
+        STEP
+    }
+    if (i < k1) {
+        const int n = k1 - i;
+        STEP
+    }
+#undef STEP
+#undef ROW
+    put(out, a0, k0), put(out + 1, a1, k0), put(out + 2, a2, k0), put(out + 3, a3, k0);
+    put(out + 4, a4, k0), put(out + 5, a5, k0), put(out + 6, a6, k0), put(out + 7, a7, k0);
 }
 
 INLINE void block41(enum weight type, const struct mm *a, const char *w, const char *x, int k0,
@@ -140,39 +203,38 @@ INLINE void block11(enum weight type, const char *w, const char *x, int k0, int 
     put(out, acc, k0);
 }
 
-// Rows [r0, r1) times tokens [t0, t1) over one span.
-INLINE void span(enum weight type, const struct mm *a, int r0, int r1, int t0, int t1, int k0,
-                 int k1)
+// Rows [r0, r1) times all tokens over one span.
+INLINE void span(enum weight type, const struct mm *a, int r0, int r1, int k0, int k1)
 {
-    for (int t = t0; t < t1;) {
-        const char *x = (const char *)a->x + t * a->x_pitch;
+    for (int t = 0, n; t < a->tokens; t += n) {
+        const char *x = (const char *)a->x + t * a->x_pitch, *w = (const char *)a->w;
         float *out = a->out + t * a->out_pitch;
-        int two = t + 2 <= t1, r = r0;
-        for (; r + 4 <= r1; r += 4) {
-            const char *w = (const char *)a->w + r * a->w_pitch;
-            if (two)
-                block42(type, a, w, x, k0, k1, out + r);
+        int left = a->tokens - t, r = r0;
+        n = left == 1 ? 1 : left == 2 || left == 4 ? 2 : 3; // 4: two and two
+        for (; n == 1 && r + 8 <= r1; r += 8)
+            block81(type, a, w + r * a->w_pitch, x, k0, k1, out + r);
+        for (; r + 4 <= r1; r += 4)
+            if (n == 3)
+                block43(type, a, w + r * a->w_pitch, x, k0, k1, out + r);
+            else if (n == 2)
+                block42(type, a, w + r * a->w_pitch, x, k0, k1, out + r);
             else
-                block41(type, a, w, x, k0, k1, out + r);
-        }
-        for (; r < r1; r++) {
-            const char *w = (const char *)a->w + r * a->w_pitch;
-            block11(type, w, x, k0, k1, out + r);
-            if (two)
-                block11(type, w, x + a->x_pitch, k0, k1, out + a->out_pitch + r);
-        }
-        t += two ? 2 : 1;
+                block41(type, a, w + r * a->w_pitch, x, k0, k1, out + r);
+        for (; r < r1; r++)
+            for (int i = 0; i < n; i++)
+                block11(type, w + r * a->w_pitch, x + i * a->x_pitch, k0, k1,
+                        out + i * a->out_pitch + r);
     }
 }
 
-// Few tokens: read each quad of weight rows from end to end, as memory likes it. Many tokens: keep
+// Few tokens: read each eight weight rows from end to end, as memory likes it. Many tokens: keep
 // a span of all rows in the cache.
 INLINE void mm_float(enum weight type, const struct mm *a)
 {
-    int step = a->tokens <= 2 ? 4 : a->rows;
+    int step = a->tokens <= 2 ? 8 : a->rows;
     for (int r = 0; r < a->rows; r += step)
         for (int k = 0; k < a->k; k += SPAN)
-            span(type, a, r, r + step < a->rows ? r + step : a->rows, 0, a->tokens, k,
+            span(type, a, r, r + step < a->rows ? r + step : a->rows, k,
                  k + SPAN < a->k ? k + SPAN : a->k);
 }
 

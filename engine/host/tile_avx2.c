@@ -94,18 +94,23 @@ INLINE void two_planes(bool pair, const struct plane *p, const struct plane *q, 
     int t = 0;
     for (; t + 4 <= tokens; t += 4, x += 4 * TILE, acc += 4 * TILE) {
         __m256i a0 = p->start, a1 = a0, a2 = a0, a3 = a0, b0 = q->start, b1 = b0, b2 = b0, b3 = b0;
-#define TOKEN(n)                                                                                   \
-    v = broadcast(x + (n)*TILE + 4 * k), a##n = add_products(a##n, v, wp),                         \
-    b##n = add_products(b##n, v, wq)
+        // In this order, four multiplications and their additions at a time: gcc would multiply
+        // everything first and spill the products.
+#define TOKENS(n, m)                                                                               \
+    v = broadcast(x + (n)*TILE + 4 * k), u = broadcast(x + (m)*TILE + 4 * k);                      \
+    vp = _mm256_maddubs_epi16(v, wp), vq = _mm256_maddubs_epi16(v, wq);                            \
+    up = _mm256_maddubs_epi16(u, wp), uq = _mm256_maddubs_epi16(u, wq);                            \
+    __asm__("" : "+x"(vp), "+x"(vq), "+x"(up), "+x"(uq));                                          \
+    a##n = _mm256_add_epi16(a##n, vp), b##n = _mm256_add_epi16(b##n, vq);                          \
+    a##m = _mm256_add_epi16(a##m, up), b##m = _mm256_add_epi16(b##m, uq);                          \
+    __asm__("" : "+x"(a##n), "+x"(b##n), "+x"(a##m), "+x"(b##m))
 #pragma GCC unroll 8
         for (int k = 0; k < GROUPS; k++) {
-            __m256i wp = load(&p->w[k]), wq = load(&q->w[k]), v;
-            TOKEN(0), TOKEN(1), TOKEN(2), TOKEN(3);
-            // In this order: gcc would multiply everything first and spill the products.
-            __asm__("" : "+x"(a0), "+x"(a1), "+x"(a2), "+x"(a3));
-            __asm__("" : "+x"(b0), "+x"(b1), "+x"(b2), "+x"(b3));
+            __m256i wp = load(&p->w[k]), wq = load(&q->w[k]), v, u, vp, vq, up, uq;
+            TOKENS(0, 1);
+            TOKENS(2, 3);
         }
-#undef TOKEN
+#undef TOKENS
         finish(pair, a0, b0, scale_p, scale_q, scale[t], acc);
         finish(pair, a1, b1, scale_p, scale_q, scale[t + 1], acc + TILE);
         finish(pair, a2, b2, scale_p, scale_q, scale[t + 2], acc + 2 * TILE);
