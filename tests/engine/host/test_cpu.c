@@ -272,6 +272,41 @@ static void test_threads_give_equal_bits(void)
     }
 }
 
+// However tokens are grouped, each gets the same bits.
+static void check_groups(struct machine *m, const char *isa, const struct encoding *enc)
+{
+    enum { TOKENS = 8, ROWS = 77 };
+    struct rig_mm r;
+    int k = enc->block == 1 ? 1085 : enc->block > 32 ? 1024 : 1088;
+    rig_mm_open(&r, m, enc, (int[2]){ROWS, 0}, false, k, TOKENS, 11);
+    char *all = malloc((size_t)r.out.size);
+    rig_run(m->device[0], &r.task);
+    memcpy(all, r.out.host, (size_t)r.out.size);
+    for (int group = 1; group <= 4; group++) {
+        memset(r.out.host, 0, (size_t)r.out.size);
+        for (int n = 0; n < TOKENS; n += group) {
+            r.task.n0 = r.task.out_n0 = n;
+            r.task.n1 = n + group < TOKENS ? n + group : TOKENS;
+            rig_run(m->device[0], &r.task);
+        }
+        if (!CHECK(!memcmp(all, r.out.host, (size_t)r.out.size)))
+            test_note("%s %s: groups of %d tokens", isa, enc->name, group);
+    }
+    free(all);
+    rig_mm_close(&r);
+}
+
+static void test_groups_of_tokens_give_equal_bits(void)
+{
+    for (int i = 1; i < ISAS; i++) {
+        struct machine *m = open_isa(isas[i], 1, "");
+        for (size_t e = 0; m && e < encoding_registry_count; e++)
+            check_groups(m, isas[i], encoding_registry[e]);
+        if (m)
+            m->ops->close(m);
+    }
+}
+
 struct counted {
     _Atomic int times[300];
     _Atomic int bad_worker;
@@ -409,6 +444,6 @@ static void test_refusals(void)
 
 TESTS(engine_host_cpu, T(test_matmul_every_isa_and_encoding), T(test_exact_keeps_activations),
       T(test_unknown_encoding_is_decoded), T(test_slices_parts_and_biases), T(test_other_operators),
-      T(test_threads_give_equal_bits), T(test_team_does_every_chunk_once),
-      T(test_queue_order_flag_and_waits), T(test_self_check_replaces_a_wrong_kernel),
-      T(test_refusals))
+      T(test_threads_give_equal_bits), T(test_groups_of_tokens_give_equal_bits),
+      T(test_team_does_every_chunk_once), T(test_queue_order_flag_and_waits),
+      T(test_self_check_replaces_a_wrong_kernel), T(test_refusals))
