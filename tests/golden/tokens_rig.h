@@ -43,6 +43,7 @@ struct setting {
     int prefill;         // tokens of a forced line's prefill; 0: the prompt
     bool brief;          // only lines with logits and of at most BRIEF_MAX positions
     int models;          // only so many of the references; 0: all
+    int lines;           // only so many lines of each; 0: all
 };
 
 // What was seen; printed with the test.
@@ -257,11 +258,12 @@ static inline void run_reference(const struct setting *s, const struct reference
     struct rig r;
     struct seen seen = {0};
     if (rig_open(&r, s, ref)) {
-        for (int i = 0; i < ref->n_lines; i++) {
+        for (int i = 0, taken = 0; i < ref->n_lines && (!s->lines || taken < s->lines); i++) {
             const struct line *l = &ref->line[i];
             int prefill = s->prefill && s->prefill < l->n ? s->prefill : l->n_prompt;
             if (s->brief && (!l->best || l->n > BRIEF_MAX))
                 continue;
+            taken++;
             if (l->best)
                 rig_generate(&r, l, &seen);
             rig_force(&r, l, prefill, &seen);
