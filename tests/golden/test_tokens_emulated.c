@@ -67,7 +67,7 @@ static int schemes(const struct policy_ops *policy, int model)
                         .tolerance = {F32_TOLERANCE, INT8_TOLERANCE},
                         .prefill = policy ? 50 : 33,
                         .brief = true,
-                        .lines = 1};
+                        .positions = 56};
     struct machine *m = ref ? rig_machine(s.machine, s.overrides) : NULL;
     bool offered[32] = {false};
     for (size_t i = 0; m && CHECK(sync_registry_count <= 32) && i < sync_registry_count; i++)
