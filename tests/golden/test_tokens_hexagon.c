@@ -57,7 +57,7 @@ static void test_without_flag(void)
 // schemes that look at the flag word are refused, the others go by the calls.
 static void test_not_coherent(void)
 {
-    static const char *const looking[] = {"poll", "sleep_poll"};
+    static const char *const looking[] = {"poll", "sleep_poll", "queue_order"};
     const char *library = fixture_need(FIXTURE_NATIVE);
     if (!library)
         return;
@@ -67,7 +67,7 @@ static void test_not_coherent(void)
         struct machine_desc d;
         machine_describe(m, &d);
         CHECK(!m->device[0]->caps.flag && m->device[0]->caps.event);
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < 3; i++) {
             struct err e = {0};
             struct arena a;
             const struct sync_ops *sync;
@@ -82,8 +82,8 @@ static void test_not_coherent(void)
     }
     hexagon_setting(FIXTURE_NATIVE, false, NULL, "npu_only", "event", 33, 1);
     hexagon_setting(FIXTURE_NATIVE, true, NULL, "hetero_tensor:partner=gpu", "driver", 50, 1);
-    hexagon_setting(FIXTURE_NATIVE, true, NULL, "weight_centric:share=50 %,partner=gpu",
-                    "queue_order", 50, 1);
+    hexagon_setting(FIXTURE_NATIVE, true, NULL, "weight_centric:share=50 %,partner=gpu", "event",
+                    50, 1);
     fixture_fault(NULL, NULL);
 }
 
