@@ -1,7 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "engine/host/shapes.h"
 
+#include <string.h>
 #include "engine/host/exec.h"
+
+struct graph_key graph_key(const struct static_graph *g)
+{
+    struct graph_key k = {
+        .m = g->op->m, .k = g->op->k, .m0 = g->m0, .m1 = g->m1, .n = g->n, .order = g->order};
+    strncpy(k.name, g->op->name, sizeof k.name - 1);
+    return k;
+}
+
+bool graph_key_is(const struct graph_key *k, const struct static_graph *g)
+{
+    return k->m == g->op->m && k->k == g->op->k && k->m0 == g->m0 && k->m1 == g->m1 &&
+           k->n == g->n && k->order == g->order &&
+           !strncmp(k->name, g->op->name, sizeof k->name - 1);
+}
 
 int shapes_check(const struct device *d, const struct op *op, int m0, int m1, int n, int most,
                  struct err *e)

@@ -7,6 +7,15 @@
 #include "base/conf.h"
 #include "engine/device.h"
 
+// What a static graph is known by, once the operator that it was prepared for may be gone.
+struct graph_key {
+    char name[24]; // of the operator
+    int m, k, m0, m1, n;
+    enum operand_order order;
+};
+struct graph_key graph_key(const struct static_graph *g);
+bool graph_key_is(const struct graph_key *k, const struct static_graph *g);
+
 // Rows [m0, m1) of an operator for n tokens: n is a standard size, or whole tiles up to `most`
 // (graphs that are made at run time).
 int shapes_check(const struct device *d, const struct op *op, int m0, int m1, int n, int most,

@@ -112,7 +112,7 @@ static int tile_prepare(struct device *d, const struct static_graph *g, int *han
     if (g->op->kind != OP_MATMUL)
         return err_at(e, ERR_UNSUPPORTED, NULL, 0, g->op->name, "only matmuls have static graphs");
     for (int i = 0; i < u->graphs; i++)
-        if (tile_graph_is(u->graph[i], g)) {
+        if (graph_key_is(&u->graph[i]->key, g)) {
             *handle = i;
             return 0;
         }
@@ -157,7 +157,7 @@ static int tile_submit(struct device *d, const struct task *t, uint64_t *seq, st
         if (t->graph < 0 || t->graph >= u->graphs)
             return err_at(e, ERR_USAGE, NULL, 0, t->op->name,
                           "no static graph was prepared for this matmul of %d tokens", t->n_pad);
-        if (!tile_graph_is(u->graph[t->graph], &want) || t->n1 - t->n0 > t->n_pad)
+        if (!graph_key_is(&u->graph[t->graph]->key, &want) || t->n1 - t->n0 > t->n_pad)
             return err_at(e, ERR_USAGE, NULL, 0, t->op->name,
                           "static graph %d was prepared for something else", t->graph);
         int rc = load_missing(d, t, e);

@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include "engine/device.h"
+#include "engine/host/shapes.h"
 
 enum { TILE = 32 };
 
@@ -108,9 +109,7 @@ const struct packed *store_get(struct store *s, const struct tensor *w); // load
 
 // A static graph with its memory.
 struct tile_graph {
-    char name[24]; // of the operator
-    int m, k, m0, m1, n;
-    enum operand_order order;
+    struct graph_key key;
     int block;    // tokens that stay in the arrays at a time: all (weight-stationary) or one tile
     void *x;      // activations in tile order: [k / TILE][block][TILE], F32 or bytes
     float *scale; // of int8 activations: [k / TILE][block]
@@ -122,7 +121,6 @@ struct tile_graph {
 struct tile_graph *tile_graph_create(const struct static_graph *g, struct err *e);
 void tile_graph_destroy(struct tile_graph *g);
 int64_t tile_graph_bytes(const struct static_graph *g);
-bool tile_graph_is(const struct tile_graph *g, const struct static_graph *s);
 
 struct cpu_kernels;
 // Runs a matmul on its graph; all tokens of the graph are computed, padding included.

@@ -58,20 +58,14 @@ struct tile_graph *tile_graph_create(const struct static_graph *s, struct err *e
     struct tile_graph *g = calloc(1, sizeof *g);
     if (!g)
         goto no_memory;
-    strncpy(g->name, s->op->name, sizeof g->name - 1);
-    g->m = s->op->m;
-    g->k = s->op->k;
-    g->m0 = s->m0;
-    g->m1 = s->m1;
-    g->n = s->n;
-    g->order = s->order;
+    g->key = graph_key(s);
     g->block = block_of(s);
     g->bytes = tile_graph_bytes(s);
-    int64_t tiles = k_tiles(g->k) * g->block;
+    int64_t tiles = k_tiles(g->key.k) * g->block;
     g->x = zeroed(tiles * TILE * 4);
     g->scale = zeroed(tiles * 4);
-    g->sums = zeroed(min_tiles(g->k) * g->block * TILE * 4);
-    g->row = zeroed(act_q8_bytes(g->k));
+    g->sums = zeroed(min_tiles(g->key.k) * g->block * TILE * 4);
+    g->row = zeroed(act_q8_bytes(g->key.k));
     g->acc = zeroed(g->block * TILE * 4);
     if (!g->x || !g->scale || !g->sums || !g->row || !g->acc)
         goto no_memory;
@@ -92,13 +86,6 @@ void tile_graph_destroy(struct tile_graph *g)
     free(g->row);
     free(g->acc);
     free(g);
-}
-
-bool tile_graph_is(const struct tile_graph *g, const struct static_graph *s)
-{
-    return g->m == s->op->m && g->k == s->op->k && g->m0 == s->m0 && g->m1 == s->m1 &&
-           g->n == s->n && g->order == s->order &&
-           !strncmp(g->name, s->op->name, sizeof g->name - 1);
 }
 
 struct run {
@@ -127,7 +114,7 @@ static void unsigned_bytes(const char *from, uint8_t *to)
 static void bring_in(struct run *r, bool integer)
 {
     const struct task *t = r->t;
-    int k = r->g->k;
+    int k = r->g->key.k;
     int64_t step = (int64_t)r->tokens * TILE; // values from a tile to the next along k
     if (r->form == (int)integer)
         return;
@@ -212,9 +199,9 @@ void tile_matmul(const struct tile_kernels *k, const struct cpu_kernels *vector,
                  const struct tile_graph *g, const struct task *t)
 {
     int tokens = t->n1 - t->n0;
-    for (int n = 0; n < g->n; n += g->block) {
+    for (int n = 0; n < g->key.n; n += g->block) {
         struct run r = {.k = k, .vector = vector, .g = g, .t = t, .n = n, .form = -1};
-        r.tokens = g->n - n < g->block ? g->n - n : g->block;
+        r.tokens = g->key.n - n < g->block ? g->key.n - n : g->block;
         r.real = tokens - n < r.tokens ? tokens - n : r.tokens;
         r.real = r.real > 0 ? r.real : 0;
         for (int m = t->m0; m < t->m1;) {

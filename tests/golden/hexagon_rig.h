@@ -11,20 +11,27 @@ static const char *const hexagon_schemes[] = {"driver", "event", "poll", "sleep_
                                               "queue_order"};
 enum { HEXAGON_SCHEMES = sizeof hexagon_schemes / sizeof hexagon_schemes[0] };
 
+// Devices of such a machine, as overrides: the DSP, and the GPU or nothing beside it. Whoever runs
+// the tests may stop them all for a while, which is not the DSP's fault: a long timeout.
+static inline const char *hexagon_machine(enum fixture_kind kind, bool gpu, const char *more)
+{
+    static char overrides[1000];
+    snprintf(overrides, sizeof overrides,
+             "cpu.enabled=false;%shexagon.library=%s;hexagon.idle_turns=2000;hexagon.spin=100;"
+             "hexagon.timeout=600 s%s%s",
+             gpu ? "" : "gpu.enabled=false;", fixture_library(kind), more ? ";" : "",
+             more ? more : "");
+    return overrides;
+}
+
 static inline void hexagon_setting(enum fixture_kind kind, bool gpu, const char *more,
                                    const char *policy, const char *sync, int prefill, int models)
 {
-    char overrides[1000];
     const char *library = fixture_need(kind);
     if (!library || (gpu && gpu_absent()))
         return;
-    snprintf(
-        overrides, sizeof overrides,
-        "cpu.enabled=false;%shexagon.library=%s;hexagon.idle_turns=2000;hexagon.spin=100;"
-        "hexagon.timeout=600 s%s%s", // a DSP in an emulator on a busy machine is slow, not lost
-        gpu ? "" : "gpu.enabled=false;", library, more ? ";" : "", more ? more : "");
     run_setting((struct setting){.machine = "host",
-                                 .overrides = overrides,
+                                 .overrides = hexagon_machine(kind, gpu, more),
                                  .policy = policy,
                                  .sync = sync,
                                  .busy = gpu ? "gpu npu" : "npu",

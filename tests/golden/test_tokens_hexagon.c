@@ -53,5 +53,40 @@ static void test_without_flag(void)
     hexagon_setting(FIXTURE_NATIVE, false, "hexagon.flag=false", "npu_only", "event", 33, 0);
 }
 
+// A host that sees nothing of what the DSP writes before a call returns: the probe finds out, the
+// schemes that look at the flag word are refused, the others go by the calls.
+static void test_not_coherent(void)
+{
+    static const char *const looking[] = {"poll", "sleep_poll", "queue_order"};
+    const char *library = fixture_need(FIXTURE_NATIVE);
+    if (!library)
+        return;
+    fixture_fault("STANDIN_STALE", "1");
+    struct machine *m = rig_machine("host", hexagon_machine(FIXTURE_NATIVE, false, NULL));
+    if (m) {
+        struct machine_desc d;
+        machine_describe(m, &d);
+        CHECK(!m->device[0]->caps.flag && m->device[0]->caps.event);
+        for (int i = 0; i < 3; i++) {
+            struct err e = {0};
+            struct arena a;
+            const struct sync_ops *sync;
+            const void *options;
+            arena_init(&a);
+            CHECK_OK(sync_parse(looking[i], &a, &sync, &options, &e), &e);
+            CHECK_INT(sync->offered(&d, options, &e), ERR_UNSUPPORTED);
+            CHECK_HAS(e.msg, "the device sets no flag word that the host can see");
+            arena_fini(&a);
+        }
+        m->ops->close(m);
+    }
+    hexagon_setting(FIXTURE_NATIVE, false, NULL, "npu_only", "event", 33, 1);
+    hexagon_setting(FIXTURE_NATIVE, true, NULL, "hetero_tensor:partner=gpu", "driver", 50, 1);
+    hexagon_setting(FIXTURE_NATIVE, true, NULL, "weight_centric:share=50 %,partner=gpu", "event",
+                    50, 1);
+    fixture_fault(NULL, NULL);
+}
+
 TESTS(golden_tokens_hexagon, T(test_alone), T(test_weight_centric), T(test_activation_centric),
-      T(test_hybrid), T(test_hetero_tensor), T(test_tiny_window), T(test_without_flag))
+      T(test_hybrid), T(test_hetero_tensor), T(test_tiny_window), T(test_without_flag),
+      T(test_not_coherent))

@@ -43,6 +43,7 @@ struct setting {
     int prefill;         // tokens of a forced line's prefill; 0: the prompt
     bool brief;          // only lines with logits and of at most BRIEF_MAX positions
     int models;          // only so many of the references; 0: all
+    int positions;       // only the last of these lines, and so much of it; 0: all
 };
 
 // What was seen; printed with the test.
@@ -252,20 +253,32 @@ static inline void check_busy(const struct rig *r)
     }
 }
 
+static inline void run_line(struct rig *r, const struct line *l, struct seen *seen)
+{
+    int prefill = r->setting->prefill;
+    if (l->best)
+        rig_generate(r, l, seen);
+    rig_force(r, l, prefill && prefill < l->n ? prefill : l->n_prompt, seen);
+}
+
 static inline void run_reference(const struct setting *s, const struct reference *ref)
 {
     struct rig r;
     struct seen seen = {0};
     if (rig_open(&r, s, ref)) {
+        struct line last = {0};
         for (int i = 0; i < ref->n_lines; i++) {
             const struct line *l = &ref->line[i];
-            int prefill = s->prefill && s->prefill < l->n ? s->prefill : l->n_prompt;
             if (s->brief && (!l->best || l->n > BRIEF_MAX))
                 continue;
-            if (l->best)
-                rig_generate(&r, l, &seen);
-            rig_force(&r, l, prefill, &seen);
+            if (s->positions)
+                last = *l;
+            else
+                run_line(&r, l, &seen);
         }
+        last.n = last.n < s->positions ? last.n : s->positions;
+        if (last.n)
+            run_line(&r, &last, &seen);
         check_busy(&r);
         test_note("%-21s %-19s %-12s %4d generated, %4d forced, %d ties; logits within %.2g of "
                   "%.2g",

@@ -59,9 +59,9 @@ static inline const char *fixture_need(enum fixture_kind kind)
 }
 
 // Faults for the next opening.
-static const char *const fixture_faults[] = {"STANDIN_REFUSE",    "STANDIN_DIE_AT",
-                                             "STANDIN_DIE_AFTER", "STANDIN_MAP_LIMIT",
-                                             "STANDIN_DELAY",     "STANDIN_LOSE"};
+static const char *const fixture_faults[] = {
+    "STANDIN_REFUSE", "STANDIN_DIE_AT", "STANDIN_DIE_AFTER", "STANDIN_MAP_LIMIT",
+    "STANDIN_DELAY",  "STANDIN_LOSE",   "STANDIN_STALE"};
 static inline void fixture_fault(const char *name, const char *value)
 {
     for (size_t i = 0; i < sizeof fixture_faults / sizeof fixture_faults[0]; i++)

@@ -23,6 +23,8 @@ enum {
     RDWR = 2,
     READ_WRITE = 3,
     SHARED = 1,
+    PRIVATE = 2,
+    ANONYMOUS = 0x20,
     CWD = -100,
     MONOTONIC = 1,
     SIGKILL = 9,
@@ -66,9 +68,9 @@ void shell_store(uint32_t *p, uint32_t v)
     __asm__ volatile("barrier\n\tmemw(%0+#0) = %1" ::"r"(p), "r"(v) : "memory");
 }
 
-void shell_sleep(uint32_t *p, uint32_t seen)
+void shell_sleep(uint32_t *p, uint32_t seen, uint32_t us)
 {
-    struct time32 t = {0, 500000000};
+    struct time32 t = {0, (int32_t)us * 1000};
     call(SYS_FUTEX, (long)p, FUTEX_WAIT, (long)seen, (long)&t, 0, 0);
 }
 
@@ -112,6 +114,12 @@ void *shell_map(int pid, int fd, uint64_t size)
     if (pid)
         call(SYS_CLOSE, own, 0, 0, 0, 0, 0);
     return failed(p) ? NULL : (void *)p;
+}
+
+void *shell_memory(uint64_t size)
+{
+    long p = call(SYS_MMAP, 0, (long)(uint32_t)size, READ_WRITE, PRIVATE | ANONYMOUS, -1, 0);
+    return failed(p) || size > UINT32_MAX ? NULL : (void *)p;
 }
 
 void shell_unmap(void *p, uint64_t size)

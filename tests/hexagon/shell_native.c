@@ -24,9 +24,9 @@ void shell_store(uint32_t *p, uint32_t v)
     __atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
-void shell_sleep(uint32_t *p, uint32_t seen)
+void shell_sleep(uint32_t *p, uint32_t seen, uint32_t us)
 {
-    struct timespec t = {0, 500000000};
+    struct timespec t = {0, us * 1000};
     syscall(SYS_futex, p, FUTEX_WAIT, seen, &t, NULL, 0);
 }
 
@@ -48,6 +48,12 @@ void *shell_map(int pid, int fd, uint64_t size)
     void *p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
     if (pid && own >= 0)
         close(own);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void *shell_memory(uint64_t size)
+{
+    void *p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 

@@ -10,6 +10,7 @@
 //   STANDIN_DIE_AFTER=US            not at its end, but so long after it began
 //   STANDIN_MAP_LIMIT=BYTES         mappings beyond these fail with AEE_ENOMEMORY
 //   STANDIN_DELAY=US                every answer is late
+//   STANDIN_STALE=1                 what the DSP writes is seen when RUN returns, not before
 //   STANDIN_LOSE=N                  the N-th return of RUN never reaches the host
 //
 // For tests: standin_left() is what was not given back (allocations, mappings, processes),
@@ -216,8 +217,11 @@ static int start(void)
     box = mmap(NULL, sizeof *box, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (box == MAP_FAILED)
         return AEE_ENOMEMORY;
-    *box = (struct standin_box){
-        .magic = STANDIN_MAGIC, .host = getpid(), .die_at = (uint32_t)number("STANDIN_DIE_AT")};
+    *box = (struct standin_box){.magic = STANDIN_MAGIC,
+                                .host = getpid(),
+                                .die_at = (uint32_t)number("STANDIN_DIE_AT"),
+                                .die_after = (uint32_t)number("STANDIN_DIE_AFTER"),
+                                .stale = (uint32_t)number("STANDIN_STALE")};
     pid_t parent = getpid();
     atomic_store(&dead, false);
     runs_returned = 0;

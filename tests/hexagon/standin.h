@@ -32,7 +32,8 @@ struct standin_box {
     uint32_t die_at;    // fault: the number of the message in which the DSP dies; 0: none
     uint32_t die_after; // us after its beginning; 0: at its end
     uint32_t messages;  // executed so far
-    uint32_t reserved[3];
+    uint32_t stale;     // fault: nobody sees what the DSP writes before RUN returns
+    uint32_t reserved[2];
     struct standin_call lane[STANDIN_LANES];
 };
 _Static_assert(sizeof(struct standin_call) == 56 + STANDIN_BYTES, "the same on both sides");

@@ -7,6 +7,9 @@
 #include "base/rng.h"
 #include "tests/hexagon/run.h"
 
+// Whoever runs the tests may stop them all for a while, which is not the DSP's fault.
+#define PATIENT "timeout = \"600 s\";"
+
 static const char *const syncs[] = {"driver", "event", "poll", "sleep_poll", "queue_order"};
 
 // How often: some by default, PARTITA_KILLS at night.
@@ -35,7 +38,7 @@ static void kills(enum fixture_kind kind, int times, uint64_t longest_us)
     int killed = 0, in_step = 0;
     fixture_fault(NULL, NULL);
     for (int i = 0; i <= times; i++) {
-        struct outcome o = run(kind, NULL, syncs[i % 5]);
+        struct outcome o = run(kind, PATIENT, syncs[i % 5]);
         if (i == 0)
             CHECK_OK(o.rc, &o.err);
         if (o.rc < 0) {
@@ -57,7 +60,7 @@ static void kills(enum fixture_kind kind, int times, uint64_t longest_us)
               in_step);
     CHECK(killed > times * 3 / 4);
     CHECK(in_step > killed / 2);
-    struct outcome o = run(kind, NULL, "sleep_poll"); // and the next session is as good as new
+    struct outcome o = run(kind, PATIENT, "sleep_poll"); // and the next session is as good as new
     if (CHECK_OK(o.rc, &o.err))
         session_result_fini(&o.result);
 }
@@ -90,7 +93,8 @@ static void kills_survived(enum fixture_kind kind, int times, uint64_t longest_u
         fixture_fault(NULL, NULL);
         if (i >= 0)
             draw(r, messages, longest_us);
-        o.rc = open_machine(kind, "exact = true; threads = 1;", "exact = true;", &m, &o.err);
+        o.rc =
+            open_machine(kind, "exact = true; threads = 1;", "exact = true; " PATIENT, &m, &o.err);
         if (o.rc < 0) { // killed in the start-up probe
             CHECK(i >= 0);
             CHECK_HAS(o.err.msg, "npu: Hexagon DSP restarted");

@@ -59,9 +59,7 @@ const struct conf_row device_hexagon_rows[] = {
 const size_t device_hexagon_n_rows = sizeof device_hexagon_rows / sizeof device_hexagon_rows[0];
 
 struct hexagon_graph {
-    char name[24]; // of the operator
-    int m, k, m0, m1, n;
-    enum operand_order order;
+    struct graph_key key;
     struct hexagon_place at;
     int64_t bytes;
 };
@@ -216,13 +214,6 @@ static struct npu_tensor place_tensor(const struct hexagon_graph *g)
     return (struct npu_tensor){g->at.id, (uint32_t)g->at.offset, (uint32_t)g->bytes, 1};
 }
 
-static bool is_graph(const struct hexagon_graph *g, const struct static_graph *s)
-{
-    return g->m == s->op->m && g->k == s->op->k && g->m0 == s->m0 && g->m1 == s->m1 &&
-           g->n == s->n && g->order == s->order &&
-           !strncmp(g->name, s->op->name, sizeof g->name - 1);
-}
-
 // The DSP builds the object; that it did so is waited for, so that the time is the time it took.
 static int build_graph(struct hexagon *u, const struct hexagon_graph *g, struct err *e)
 {
@@ -235,14 +226,14 @@ static int build_graph(struct hexagon *u, const struct hexagon_graph *g, struct 
         return rc;
     m->op = NPU_PREPARE;
     m->layer = -1;
-    m->m = g->m;
-    m->k = g->k;
-    m->m0 = g->m0;
-    m->m1 = g->m1;
-    m->n_pad = g->n;
-    m->order = g->order;
+    m->m = g->key.m;
+    m->k = g->key.k;
+    m->m0 = g->key.m0;
+    m->m1 = g->key.m1;
+    m->n_pad = g->key.n;
+    m->order = g->key.order;
     m->graph = place_tensor(g);
-    snprintf(label, sizeof label, "graph of %s", g->name);
+    snprintf(label, sizeof label, "graph of %s", g->key.name);
     u->pending[(u->session.head + 1) % NPU_SLOTS] = (struct pending){0};
     return hexagon_wait(&u->session, hexagon_submit(&u->session, label), 0, e);
 }
@@ -254,13 +245,11 @@ static int hexagon_prepare(struct device *d, const struct static_graph *g, int *
     if (g->op->kind != OP_MATMUL)
         return err_at(e, ERR_UNSUPPORTED, NULL, 0, g->op->name, "only matmuls have static graphs");
     for (int i = 0; i < u->n_graphs; i++)
-        if (is_graph(&u->graph[i], g)) {
+        if (graph_key_is(&u->graph[i].key, g)) {
             *handle = i;
             return 0;
         }
-    struct hexagon_graph new = {
-        .m = g->op->m, .k = g->op->k, .m0 = g->m0, .m1 = g->m1, .n = g->n, .order = g->order};
-    strncpy(new.name, g->op->name, sizeof new.name - 1);
+    struct hexagon_graph new = {.key = graph_key(g)};
     // A graph does not know whose weights it will meet: room for every form of activations.
     new.bytes = (int64_t)npu_graph_bytes(NPU_FORM_F32 | NPU_FORM_I8, g->order, g->op->k, g->n);
     int rc = shapes_admit(d, g, NPU_MAX_TOKENS, u->n_graphs, GRAPHS, u->resident, new.bytes, e);
@@ -309,7 +298,7 @@ static int fill_matmul(struct hexagon *u, const struct task *t, struct npu_messa
         return err_at(e, ERR_USAGE, NULL, 0, t->op->name,
                       "no static graph was prepared for this matmul of %d tokens", t->n_pad);
     const struct hexagon_graph *g = &u->graph[t->graph];
-    if (!is_graph(g, &want) || t->n1 - t->n0 > t->n_pad)
+    if (!graph_key_is(&g->key, &want) || t->n1 - t->n0 > t->n_pad)
         return err_at(e, ERR_USAGE, NULL, 0, t->op->name,
                       "static graph %d was prepared for something else", t->graph);
     for (int i = 0; i < t->n_parts; at += t->w[i++]->rows) {

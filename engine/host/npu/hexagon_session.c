@@ -117,7 +117,8 @@ static int open_handle(struct hexagon_session *s, struct err *e)
     return 0;
 }
 
-// One sum over shared memory. *moved: the flag word was seen to move while RUN had not returned.
+// One sum over shared memory. *moved: let it be looked whether the flag word moves while RUN has
+// not returned; if it was seen to.
 static int probe_once(struct hexagon_session *s, uint32_t id, float seed, bool *moved,
                       struct err *e)
 {
@@ -138,9 +139,9 @@ static int probe_once(struct hexagon_session *s, uint32_t id, float seed, bool *
     m->out = (struct npu_tensor){id, N * 4, N * 4, 1};
     uint64_t seq = hexagon_submit(s, "start-up probe");
     int64_t end = host_now() + PS_PER_S;
-    while (hexagon_flag(s) < seq && !atomic_load(&s->failed) && host_now() < end)
+    while (*moved && hexagon_flag(s) < seq && !atomic_load(&s->failed) && host_now() < end)
         sched_yield();
-    *moved = hexagon_flag(s) >= seq;
+    *moved = *moved && hexagon_flag(s) >= seq;
     if (!*moved)
         hexagon_arm(s, seq);
     rc = hexagon_wait(s, seq, 0, e);
@@ -162,11 +163,8 @@ static int probe(struct hexagon_session *s, struct err *e)
     int rc = hexagon_arena_new(s, 8192, true, &id, e);
     bool all = s->opt.flag;
     atomic_store(&s->flag, true);
-    for (int i = 0; rc == 0 && i < 4; i++) {
-        bool moved = false;
-        rc = probe_once(s, id, (float)(3 * i + 1), &moved, e);
-        all = all && moved;
-    }
+    for (int i = 0; rc == 0 && i < 4; i++)
+        rc = probe_once(s, id, (float)(3 * i + 1), &all, e);
     if (rc < 0)
         return rc;
     atomic_store(&s->idle_turns, (uint32_t)s->opt.idle_turns);

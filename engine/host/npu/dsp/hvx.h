@@ -43,12 +43,44 @@ HV_INLINE void hv_store_any(void *p, hv v)
 {
     *(HVX_UVector *)p = v;
 }
-// The largest of the words, which are not negative.
-HV_INLINE uint32_t hv_largest(hv v)
+// out[2i] = the larger of a[i], a[i + 16]; out[2i + 1] = the same of b. Signed words. Five rounds
+// of it leave the largest of each of 32 vectors.
+HV_INLINE hv hv_fold(hv a, hv b)
 {
-    for (int n = 64; n >= 4; n /= 2)
-        v = Q6_Vw_vmax_VwVw(v, Q6_V_vror_VR(v, n));
+    const HVX_VectorPair p = Q6_W_vshuff_VVR(b, a, -4);
+    return Q6_Vw_vmax_VwVw(Q6_V_lo_W(p), Q6_V_hi_W(p));
+}
+HV_INLINE hv hv_max(hv a, hv b) // of signed words
+{
+    return Q6_Vw_vmax_VwVw(a, b);
+}
+HV_INLINE hv hv_rotate(hv v, int words) // out[i] = v[(i + words) % 32]
+{
+    return Q6_V_vror_VR(v, 4 * words);
+}
+HV_INLINE uint32_t hv_first(hv v)
+{
     return (uint32_t)Q6_R_vextract_VR(v, 0);
+}
+// The product of signed words in 64 bits; returns its upper word.
+HV_INLINE hv hv_product(hv a, hv b, hv *low)
+{
+    const HVX_VectorPair p = Q6_W_vmpyoacc_WVwVh(Q6_W_vmpye_VwVuh(a, b), a, b);
+    *low = Q6_V_lo_W(p);
+    return Q6_V_hi_W(p);
+}
+HV_INLINE hv hv_multiply(hv a, hv b) // the lower 32 bits
+{
+    return Q6_Vw_vmpyieacc_VwVwVuh(Q6_Vw_vasl_VwR(Q6_Vw_vmpyio_VwVh(a, b), 16), a, b);
+}
+// The lowest bytes of the words of a, then of b, c, d.
+HV_INLINE hv hv_bytes(hv a, hv b, hv c, hv d)
+{
+    return Q6_Vb_vpacke_VhVh(Q6_Vh_vpacke_VwVw(d, c), Q6_Vh_vpacke_VwVw(b, a));
+}
+HV_INLINE hv hv_sum4(hv v) // of each word's signed bytes
+{
+    return Q6_Vw_vrmpy_VbVb(v, Q6_V_vsplat_R(0x01010101));
 }
 HV_INLINE hv hv_splat(int32_t word)
 {
@@ -79,6 +111,10 @@ HV_INLINE hv hv_left(hv v, int n)
 HV_INLINE hv hv_right(hv v, int n) // of signed words
 {
     return Q6_Vw_vasr_VwR(v, n);
+}
+HV_INLINE hv hv_down(hv v, int n) // right, of unsigned words
+{
+    return Q6_Vuw_vlsr_VuwR(v, n);
 }
 HV_INLINE hv hv_right16(hv v, int n) // of unsigned halfwords
 {
@@ -158,12 +194,65 @@ HV_INLINE void hv_store_any(void *p, hv v)
 {
     hv_store(p, v);
 }
-HV_INLINE uint32_t hv_largest(hv v)
+HV_INLINE hv hv_max(hv a, hv b)
 {
-    int32_t top = 0;
     for (int i = 0; i < 32; i++)
-        top = v.w[i] > top ? v.w[i] : top;
-    return (uint32_t)top;
+        a.w[i] = a.w[i] > b.w[i] ? a.w[i] : b.w[i];
+    return a;
+}
+HV_INLINE hv hv_fold(hv a, hv b)
+{
+    hv v;
+    for (int i = 0; i < 16; i++) {
+        v.w[2 * i] = a.w[i] > a.w[i + 16] ? a.w[i] : a.w[i + 16];
+        v.w[2 * i + 1] = b.w[i] > b.w[i + 16] ? b.w[i] : b.w[i + 16];
+    }
+    return v;
+}
+HV_INLINE hv hv_rotate(hv v, int words)
+{
+    hv r;
+    for (int i = 0; i < 32; i++)
+        r.w[i] = v.w[(i + words) & 31];
+    return r;
+}
+HV_INLINE uint32_t hv_first(hv v)
+{
+    return (uint32_t)v.w[0];
+}
+HV_INLINE hv hv_product(hv a, hv b, hv *low)
+{
+    for (int i = 0; i < 32; i++) {
+        const uint64_t p = (uint64_t)((int64_t)a.w[i] * b.w[i]);
+        low->w[i] = (int32_t)(uint32_t)p;
+        a.w[i] = (int32_t)(uint32_t)(p >> 32);
+    }
+    return a;
+}
+HV_INLINE hv hv_multiply(hv a, hv b)
+{
+    for (int i = 0; i < 32; i++)
+        a.w[i] = (int32_t)((uint32_t)a.w[i] * (uint32_t)b.w[i]);
+    return a;
+}
+HV_INLINE hv hv_bytes(hv a, hv b, hv c, hv d)
+{
+    uint8_t byte[128];
+    for (int i = 0; i < 32; i++) {
+        byte[i] = (uint8_t)a.w[i];
+        byte[32 + i] = (uint8_t)b.w[i];
+        byte[64 + i] = (uint8_t)c.w[i];
+        byte[96 + i] = (uint8_t)d.w[i];
+    }
+    return hv_load(byte);
+}
+HV_INLINE hv hv_sum4(hv v)
+{
+    int8_t byte[128];
+    memcpy(byte, &v, sizeof byte);
+    for (int i = 0; i < 32; i++)
+        v.w[i] = byte[4 * i] + byte[4 * i + 1] + byte[4 * i + 2] + byte[4 * i + 3];
+    return v;
 }
 HV_INLINE hv hv_splat(int32_t word)
 {
@@ -212,6 +301,12 @@ HV_INLINE hv hv_right(hv v, int n)
 {
     for (int i = 0; i < 32; i++)
         v.w[i] = hv_word_right(v.w[i], n);
+    return v;
+}
+HV_INLINE hv hv_down(hv v, int n)
+{
+    for (int i = 0; i < 32; i++)
+        v.w[i] = (int32_t)((uint32_t)v.w[i] >> n);
     return v;
 }
 HV_INLINE hv hv_right16(hv v, int n)

@@ -26,62 +26,6 @@
 
 enum { FEW = 4 }; // tokens that are multiplied at a time
 
-// Sixteen values to the nearest integers, |x * inverse| <= 127.5; returns their sum. Adding 1.5 *
-// 2^23 leaves the integer in the low bits of the float's, and 0x4b400000 above them.
-HV_INLINE int32_t round16(const float *x, float inverse, int8_t *q)
-{
-    uint32_t sum = 0;
-    for (int i = 0; i < 16; i += 4) {
-        const uint32_t a = number_bits(x[i] * inverse + 12582912.0f);
-        const uint32_t b = number_bits(x[i + 1] * inverse + 12582912.0f);
-        const uint32_t c = number_bits(x[i + 2] * inverse + 12582912.0f);
-        const uint32_t d = number_bits(x[i + 3] * inverse + 12582912.0f);
-        sum += a + b + (c + d);
-        *(uint32_t *)(void *)(q + i) = (a & 255) | (b & 255) << 8 | (c & 255) << 16 | d << 24;
-    }
-    return (int32_t)(sum - 16 * 0x4b400000u);
-}
-
-float npu_quantise(const float *x, int32_t tiles, struct npu_block *out)
-{
-    float most = 0; // of the blocks' scales
-    for (int32_t b = 0; b < tiles; b++, x += NPU_TILE) {
-        // Magnitudes are ordered as their bits are.
-        const uint32_t top = hv_largest(hv_and(hv_load_any(x), hv_splat(0x7fffffff)));
-        // Below 1e-30 the inverse could overflow; such a block counts as zeros, as on the CPU.
-        float inverse = 0, scale = 0;
-        int32_t half[2] = {0, 0};
-        if (top < 0x7f800000u && number_of(top) > 1e-30f) {
-            inverse = number_divide(127.0f, number_of(top));
-            scale = number_divide(number_of(top), 127.0f);
-            half[0] = round16(x, inverse, out[b].q);
-            half[1] = round16(x + 16, inverse, out[b].q + 16);
-        } else {
-            memset(out[b].q, 0, sizeof out[b].q);
-        }
-        out[b].scale = (int32_t)number_bits(scale); // for now
-        out[b].start[0] = -128 * half[0];
-        out[b].start[1] = -128 * half[1];
-        out[b].sum = half[0] + half[1];
-        most = scale > most ? scale : most;
-    }
-    if (most == 0) {
-        for (int32_t b = 0; b < tiles; b++)
-            out[b].scale = out[b].sum = 0;
-        return 0;
-    }
-    const float unit = number_unit(most);
-    // 2^15 / unit; the unit is between 2^-107 and 2^122.
-    const float units = number_of((254u + 15u - (number_bits(unit) >> 23)) << 23);
-    for (int32_t b = 0; b < tiles; b++) {
-        int32_t s = (int32_t)(number_of((uint32_t)out[b].scale) * units + 0.5f);
-        s = s < 32767 ? s : 32767;
-        out[b].scale = s << 16;
-        out[b].sum *= s;
-    }
-    return unit;
-}
-
 // Eight vectors of a tile, from bytes or nibbles.
 HV_INLINE void tile_load(const uint8_t *t, int nibbles, hv table, hv w[8])
 {

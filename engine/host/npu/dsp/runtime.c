@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "engine/host/npu/dsp/hvx.h"
 
 void *memcpy(void *to, const void *from, size_t n);
 void *memmove(void *to, const void *from, size_t n);
@@ -53,8 +54,13 @@ void *memset(void *to, int byte, size_t n)
 {
     uint8_t *d = to;
     const uint64_t eight = 0x0101010101010101u * (uint64_t)(uint8_t)byte;
+    const hv vector = hv_splat((int32_t)(uint32_t)eight);
     for (; n && (uintptr_t)d % 8; n--)
         *d++ = (uint8_t)byte;
+    for (; n >= 8 && (uintptr_t)d % sizeof vector; n -= 8, d += 8)
+        *(uint64_t *)d = eight;
+    for (; n >= sizeof vector; n -= sizeof vector, d += sizeof vector)
+        hv_store(d, vector);
     for (; n >= 8; n -= 8, d += 8)
         *(uint64_t *)d = eight;
     for (; n; n--)

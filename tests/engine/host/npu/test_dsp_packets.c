@@ -10,12 +10,12 @@ static const struct {
     struct dsp_kernel kernel;
     uint64_t packets;
 } kernels[] = {
-    {{"W8A8 GEMV", NPU_MATMUL, &encoding_q8_0, 512, 1024, 1}, 20914},
-    {{"W4A8 GEMV", NPU_MATMUL, &encoding_q4_0, 512, 1024, 1}, 22055},
-    {{"W4A8 GEMV Q4_K", NPU_MATMUL, &encoding_q4_k, 512, 1024, 1}, 26167},
-    {{"W8A8 GEMV Q6_K", NPU_MATMUL, &encoding_q6_k, 512, 1024, 1}, 20722},
-    {{"W8A8 GEMM", NPU_MATMUL, &encoding_q8_0, 128, 512, 32}, 155518},
-    {{"W4A8 GEMM", NPU_MATMUL, &encoding_q4_0, 128, 512, 32}, 156296},
+    {{"W8A8 GEMV", NPU_MATMUL, &encoding_q8_0, 512, 1024, 1}, 13802},
+    {{"W4A8 GEMV", NPU_MATMUL, &encoding_q4_0, 512, 1024, 1}, 14943},
+    {{"W4A8 GEMV Q4_K", NPU_MATMUL, &encoding_q4_k, 512, 1024, 1}, 19055},
+    {{"W8A8 GEMV Q6_K", NPU_MATMUL, &encoding_q6_k, 512, 1024, 1}, 13610},
+    {{"W8A8 GEMM", NPU_MATMUL, &encoding_q8_0, 128, 512, 32}, 51022},
+    {{"W4A8 GEMM", NPU_MATMUL, &encoding_q4_0, 128, 512, 32}, 51800},
     {{"F32 GEMV", NPU_MATMUL, &encoding_f32, 64, 128, 1}, 10977},
     {{"RMSNORM", NPU_RMSNORM, NULL, 2048, 0, 1}, 9006},
     {{"SWIGLU", NPU_SWIGLU, NULL, 512, 0, 1}, 51130},
