@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Token ids and logits equal the reference on the emulated Hexagon DSP, alone, with the CPU, with the GPU: by
-// default in some settings, with PARTITA_PAIRS=every (make test-long) in all of them: each policy
-// that cuts work between GPU and NPU, and npu_only, under each scheme that the machine offers, on
-// the project's model and TinyStories-656K.
+// Token ids and logits equal the reference on the emulated Hexagon DSP, alone, with the CPU, with
+// the GPU: by default in some settings, with PARTITA_PAIRS=every (make test-long) in all of them:
+// each policy that cuts work between GPU and NPU, and npu_only, under each scheme that the machine
+// offers, on the project's model and TinyStories-656K.
 #include "engine/policy.h"
 #include "tests/golden/hexagon_rig.h"
 
