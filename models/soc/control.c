@@ -84,12 +84,26 @@ void control_sleep(struct control *c, int64_t ps)
     control_work(c, c->p.wake);
 }
 
+// Until the poller's next look: every slice since the last one, or when a core is free.
+static void let_run(struct control *c, int64_t last)
+{
+    int64_t slice = c->cores->p.slice, gone = sim_now(c->sim) - last;
+    int64_t look = slice ? last + (gone + slice - 1) / slice * slice : 0;
+    while (sim_now(c->sim) < look && cores_taken(c->cores)) {
+        int64_t next = sim_next(c->sim);
+        sim_run_until(c->sim, next < look ? next : look);
+    }
+}
+
 void control_pause(struct control *c)
 {
+    int64_t last = sim_now(c->sim);
     int64_t next = sim_next(c->sim), turn = here(c, c->p.pause), turns = 1;
     if (next != SIM_NEVER && next > sim_now(c->sim))
         turns = (next - sim_now(c->sim) + turn - 1) / turn;
     pass(c, turns * turn);
+    if (c->cores)
+        let_run(c, last);
 }
 
 void control_background(struct control *c, struct sim_event *e, int64_t time)

@@ -14,6 +14,7 @@
 #include "models/soc/cores.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 #define ROW(...) CONF_ROW(struct cores_params, __VA_ARGS__)
 
@@ -23,6 +24,13 @@ const struct conf_row cores_rows[] = {
     ROW(gpu, CONF_INT, UNIT_NONE, 0, 1024, "the same of the GPU"),
     ROW(npu, CONF_INT, UNIT_NONE, 0, 1024, "the same of the NPU"),
     ROW(control, CONF_INT, UNIT_NONE, 0, 1024, "the same of the control plane, while it is awake"),
+    {.name = "slice",
+     .type = CONF_INT,
+     .unit = UNIT_TIME,
+     .fallback = "0 us",
+     .max = 1e12,
+     .doc = "between two looks of a control plane that polls, while all cores are taken",
+     .offset = offsetof(struct cores_params, slice)},
 };
 const size_t cores_n_rows = sizeof cores_rows / sizeof cores_rows[0];
 

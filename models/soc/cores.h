@@ -12,6 +12,7 @@ struct cores_params {
     int64_t count;         // cores; 0: nobody shares
     int64_t cpu, gpu, npu; // threads of a device while it executes; 0: it has cores of its own
     int64_t control;       // threads of the control plane while it is awake
+    int64_t slice;         // ps between two looks of a thread that polls, while all cores are taken
 };
 extern const struct conf_row cores_rows[];
 extern const size_t cores_n_rows;
@@ -33,5 +34,11 @@ void cores_join(struct cores *c, struct dram_port *port);
 void cores_change(struct cores *c, int64_t threads);
 // The control plane falls asleep or wakes.
 void cores_control(struct cores *c, bool awake);
+
+// As many threads are ready as there are cores, or more.
+static inline bool cores_taken(const struct cores *c)
+{
+    return c->busy >= c->p.count;
+}
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Cores that devices share: who finds all of them taken proceeds at his share of the time, exactly,
 // and where there are enough of them nothing differs from a machine whose devices have their own.
+#include <math.h>
 #include "engine/profile.h"
 #include "engine/session.h"
 #include "tests/models/soc_util.h"
@@ -40,8 +41,8 @@ static void test_polling_takes_a_core(void)
     double took[2][2];
     for (int shared = 0; shared < 2; shared++)
         for (int poll = 0; poll < 2; poll++) {
-            struct machine *m =
-                soc_open(HOST, shared ? BARE "cores.count=2" : BARE "cores.count=0", false);
+            struct machine *m = soc_open(
+                HOST, shared ? BARE "cores.count=2;cores.control=1" : BARE "cores.count=0", false);
             struct task *t = soc_matmul(4096, 4096, 64, 0);
             took[shared][poll] = (poll ? polled : asleep)(m, soc_index(m, DEVICE_CPU), t);
             soc_close(m);
@@ -57,7 +58,7 @@ static void test_shares_follow_the_moment(void)
 {
     struct machine *m = soc_open(HOST,
                                  BARE "cores.count=1;cores.cpu=1;cores.gpu=1;cpu.cores=1;"
-                                      "cores.control=0",
+                                      "cores.slice=0 us",
                                  false);
     int cpu = soc_index(m, DEVICE_CPU), gpu = soc_index(m, DEVICE_GPU);
     // 1 GFLOP/s and 2 GFLOP/s at half the pace each: the GPU's needs t / 2 alone, t beside; then
@@ -70,6 +71,35 @@ static void test_shares_follow_the_moment(void)
     soc_until(m, cpu, a);
     CHECK_NEAR((double)m->ops->now(m) / PS_PER_US, 1.5 * alone, 0.02 * alone);
     soc_close(m);
+}
+
+// The GPU ends while the CPU computes on, both on one core: a sleeper learns of it at once, who
+// polls and yields at the end of a slice, or when the CPU stops as well.
+static void test_a_poller_waits_for_its_slice(void)
+{
+    static const char *const set[] = {
+        BARE "cores.count=1;cores.cpu=1;cores.gpu=1;cpu.cores=1;cores.slice=100 ms",
+        BARE "cores.count=1;cores.cpu=1;cores.gpu=1;cpu.cores=1;cores.slice=1 s",
+    };
+    double work = 2048. * 2048 * 16 * 2 / 1e6; // ms at 1 GFLOP/s; the GPU has 2
+    double ended = work, all = 2.5 * work, seen[2] = {ceil(ended / 100) * 100, all};
+    for (int i = 0; i < 2; i++)
+        for (int polls = 0; polls < 2; polls++) {
+            struct machine *m = soc_open(HOST, set[i], false);
+            struct err e = {0};
+            int cpu = soc_index(m, DEVICE_CPU), gpu = soc_index(m, DEVICE_GPU);
+            uint64_t a = soc_submit(m, cpu, soc_matmul(4096, 2048, 16, 0));
+            uint64_t b = soc_submit(m, gpu, soc_matmul(2048, 2048, 16, 0));
+            if (polls)
+                soc_until(m, gpu, b);
+            else
+                CHECK_OK(m->device[gpu]->ops->wait(m->device[gpu], b, WAIT_FINISH, &e), &e);
+            double want = polls ? seen[i] : ended;
+            CHECK_NEAR((double)m->ops->now(m) / PS_PER_MS, want, 0.02 * want);
+            soc_until(m, cpu, a);
+            CHECK_NEAR((double)m->ops->now(m) / PS_PER_MS, all, 0.02 * all);
+            soc_close(m);
+        }
 }
 
 static void session(const char *overrides, struct session_result *r)
@@ -129,4 +159,4 @@ static void test_only_at_flow_level(void)
 }
 
 TESTS(models_cores, T(test_polling_takes_a_core), T(test_shares_follow_the_moment),
-      T(test_whole_runs), T(test_only_at_flow_level))
+      T(test_a_poller_waits_for_its_slice), T(test_whole_runs), T(test_only_at_flow_level))
