@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What goes wrong with a DSP, injected by the stand-in: every fault ends in one error that says
 // what happened and what was being executed, or is ridden out; never in a hang, a leak or a zombie.
+#include "engine/host/npu/hexagon_ring.h"
 #include "tests/hexagon/run.h"
 
 // One fault, the error that it must end in, and the operator that is named with it (or NULL).
@@ -100,6 +101,37 @@ static void test_lost_return(void)
           "npu: Hexagon DSP did not answer for 0.2 s while executing ");
 }
 
+static int kills;
+
+static int count_kills(uint32_t request, void *data, uint32_t size)
+{
+    (void)request, (void)data, (void)size;
+    kills++;
+    return 0;
+}
+
+// Nobody looked for longer than the timeout, as when the process was stopped: not the DSP's time.
+static void test_a_stopped_process(void)
+{
+    static struct hexagon_session s;
+    struct err e = {0};
+    int64_t now = host_now();
+    s.opt.timeout = PS_PER_S;
+    s.rpc.session_control = count_kills;
+    s.head = 1;
+    pthread_mutex_init(&s.fail_lock, NULL);
+    atomic_store(&s.flag, true);
+    atomic_store(&s.progress, now - 40 * PS_PER_S);
+    atomic_store(&s.looked, now - 40 * PS_PER_S);
+    CHECK_OK(hexagon_watch(&s, &e), &e);
+    CHECK_OK(hexagon_watch(&s, &e), &e);
+    atomic_fetch_sub(&s.progress, 2 * PS_PER_S); // watched, and silent
+    CHECK_INT(hexagon_watch(&s, &e), ERR_DEVICE);
+    CHECK_HAS(e.msg, "did not answer for 1 s");
+    CHECK_INT(kills, 1);
+    pthread_mutex_destroy(&s.fail_lock);
+}
+
 // Idle returns after every message, and none at all.
 static void test_idling(void)
 {
@@ -132,4 +164,5 @@ static void test_no_library(void)
 }
 
 TESTS(hexagon_faults, T(test_refused_sessions), T(test_death_in_a_message), T(test_map_limit),
-      T(test_slow_replies), T(test_lost_return), T(test_idling), T(test_no_library))
+      T(test_slow_replies), T(test_lost_return), T(test_a_stopped_process), T(test_idling),
+      T(test_no_library))

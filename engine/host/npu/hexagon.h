@@ -62,6 +62,7 @@ struct hexagon_session {
     struct err error;         // under fail_lock until `failed`; constant afterwards
     _Atomic int64_t progress; // ps: when completion was last seen to move, for the watchdog
     _Atomic uint64_t seen;    // what it was then
+    _Atomic int64_t looked;   // ps: when the watchdog was last asked
 };
 
 // Opens the driver library and the DSP, starts the service thread, tries the shared memory.

@@ -204,7 +204,7 @@ int hexagon_wait(struct hexagon_session *s, uint64_t seq, int turns, struct err 
         return err_set(e, ERR_USAGE, "wait for ticket %llu, which was not submitted",
                        (unsigned long long)seq);
     for (int i = 0; i < turns && hexagon_done(s) < seq && !atomic_load(&s->failed); i++)
-        cpu_relax();
+        poll_turn((unsigned)i);
     if (hexagon_done(s) >= seq)
         return hexagon_failure(s, e);
     atomic_fetch_add(&s->waiters, 1);

@@ -58,8 +58,13 @@ void hexagon_kill(struct hexagon_session *s)
 
 int hexagon_watch(struct hexagon_session *s, struct err *e)
 {
+    enum { UNWATCHED = 8 };
     uint64_t done = hexagon_done(s);
-    int64_t now = host_now();
+    int64_t now = host_now(), unwatched = now - atomic_exchange(&s->looked, now);
+    // Who waits asks every few milliseconds. A long time in which nobody did is no silence of the
+    // DSP: the process was stopped, and perhaps the DSP with it.
+    if (unwatched > s->opt.timeout / UNWATCHED)
+        atomic_fetch_add(&s->progress, unwatched);
     if (!atomic_load(&s->flag) && done < s->head) // only a return of RUN can tell
         hexagon_arm(s, s->head);
     if (done >= s->head || done != atomic_load(&s->seen)) {
