@@ -167,6 +167,7 @@ test-long: build/pagmo_hypervolume
 	@PARTITA_SPLITS=10000 PARTITA_LOSSES=every TEST_TIMEOUT=3000 sh tests/run.sh $(B)/tests/contract/test_split \
 	    $(B)/tests/contract/test_device_loss
 	@PARTITA_KILLS=100 TEST_TIMEOUT=900 sh tests/run.sh $(B)/tests/hexagon/test_kills
+	@PARTITA_IMAGES=every TEST_TIMEOUT=900 sh tests/run.sh $(B)/tests/engine/host/test_opencl
 	@PARTITA_PAIRS=every TEST_TIMEOUT=3000 sh tests/run.sh $(B)/tests/golden/test_tokens_emulated
 	@$(MAKE) --no-print-directory digests
 	@$(MAKE) --no-print-directory config=asan test
