@@ -147,6 +147,8 @@ static int probe_once(struct hexagon_session *s, uint32_t id, float seed, bool *
     while (*moved && hexagon_flag(s) < seq && !atomic_load(&s->failed) && host_now() < end)
         sched_yield();
     *moved = *moved && hexagon_flag(s) >= seq;
+    // A word that was late may be early next time, before the results: then only the return counts.
+    atomic_store(&s->flag, *moved);
     if (!*moved)
         hexagon_arm(s, seq);
     rc = hexagon_wait(s, seq, 0, e);
