@@ -80,10 +80,24 @@ static void test_not_coherent(void)
         }
         m->ops->close(m);
     }
-    hexagon_setting(FIXTURE_NATIVE, false, NULL, "npu_only", "event", 33, 1);
-    hexagon_setting(FIXTURE_NATIVE, true, NULL, "hetero_tensor:partner=gpu", "driver", 50, 1);
-    hexagon_setting(FIXTURE_NATIVE, true, NULL, "weight_centric:share=50 %,partner=gpu", "event",
-                    50, 1);
+    // Copies make a call slow: few positions.
+    struct setting s = {.machine = "host",
+                        .overrides = hexagon_machine(FIXTURE_NATIVE, false, NULL),
+                        .policy = "npu_only",
+                        .sync = "event",
+                        .busy = "npu",
+                        .tolerance = {F32_TOLERANCE, INT8_TOLERANCE},
+                        .prefill = 33,
+                        .brief = true,
+                        .positions = 40,
+                        .models = 1};
+    run_setting(s);
+    if (!gpu_absent()) {
+        s.overrides = hexagon_machine(FIXTURE_NATIVE, true, NULL);
+        s.policy = "hetero_tensor:partner=gpu", s.sync = "driver", s.busy = "gpu npu";
+        run_setting(s);
+    }
+    CHECK_INT(fixture_left(library), 0);
     fixture_fault(NULL, NULL);
 }
 
