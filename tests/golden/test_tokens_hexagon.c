@@ -96,6 +96,8 @@ static void test_not_coherent(void)
         s.overrides = hexagon_machine(FIXTURE_NATIVE, true, NULL);
         s.policy = "hetero_tensor:partner=gpu", s.sync = "driver", s.busy = "gpu npu";
         run_setting(s);
+        s.policy = "weight_centric:share=50 %,partner=gpu", s.sync = "event";
+        run_setting(s);
     }
     CHECK_INT(fixture_left(library), 0);
     fixture_fault(NULL, NULL);
