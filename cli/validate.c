@@ -14,8 +14,9 @@
 
 struct validate_options {
     struct common c;
-    const char *what, *encoding, *plot;
+    const char *what, *encoding, *plot, *plan_soc;
     int top, spread, repeat, prompt, gen, campaign; // spread -1: as many as top
+    double alike;                                   // a share
     bool per_policy, by_exploration;
     struct validate_limits limits;
     bool limited[VALIDATE_METRICS]; // what the limits are about
@@ -37,7 +38,9 @@ enum {
     KEY_MIN_TAU,
     KEY_MAX_REGRET,
     KEY_LIMIT,
-    KEY_PLOT
+    KEY_PLOT,
+    KEY_ALIKE,
+    KEY_PLAN_SOC
 };
 
 static const struct argp_option options[] = {
@@ -60,6 +63,14 @@ static const struct argp_option options[] = {
     {"predicted", KEY_PREDICTED, "BY", 0,
      "what is compared with the measurement: plan (default; from a profile of the machine) or "
      "exploration (its own values, of the same model and lengths)",
+     0},
+    {"plan-soc", KEY_PLAN_SOC, "SOC", 0,
+     "run the plans that are made for this simulated SoC, as an exploration of it did (default: "
+     "plans from a profile of the machine)",
+     0},
+    {"alike", KEY_ALIKE, "PCT", 0,
+     "predictions that are nearer than this are the same: of such configurations the best ranked "
+     "runs, and their order does not enter tau (default 1)",
      0},
     {"max-error", KEY_MAX_ERROR, "PCT", 0,
      "limit: exit 1 when the median error of the configurations is larger", 0},
@@ -124,6 +135,12 @@ static error_t option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_PREDICTED:
         o->by_exploration = word(state, "--predicted", arg, by, 2) == 1;
+        break;
+    case KEY_PLAN_SOC:
+        o->plan_soc = arg;
+        break;
+    case KEY_ALIKE:
+        o->alike = number(state, "--alike", arg, 0, 100, true);
         break;
     case KEY_MAX_ERROR:
         o->limits.max_error = number(state, "--max-error", arg, 0, 1e6, true);
@@ -233,8 +250,8 @@ static int pick(const struct validate_options *o, const struct campaign_row *row
     struct ranking r;
     ranking_make(row, n, objective, n_objectives, &r);
     spread = spread < VALIDATE_MAX - o->top ? spread : VALIDATE_MAX - o->top;
-    from->n_best = validate_pick(row, r.order, n, o->top, o->per_policy, place);
-    q->n = validate_spread(row, r.order, n, spread, from->n_best, place);
+    from->n_best = validate_pick(row, r.order, n, o->top, o->per_policy, o->alike, place);
+    q->n = validate_spread(row, r.order, n, spread, from->n_best, o->alike, place);
     for (int i = 0; i < q->n; i++) {
         const struct campaign_row *w = &row[r.order[place[i]]];
         q->policy[i] = arena_strdup(a, w->policy);
@@ -424,7 +441,13 @@ static int run(const struct validate_options *o, struct validate_request *q,
                const struct source *from, struct model *m, struct validate_result *r, struct err *e)
 {
     double begin = 0;
-    struct cli_factory f;
+    struct cli_factory f, planner;
+    struct common plain = o->c; // --set is about the machine that is validated
+    char soc[sizeof planner.spec];
+    plain.n_set = 0;
+    snprintf(soc, sizeof soc, "soc:%s", o->plan_soc ? o->plan_soc : "");
+    if (o->plan_soc && cli_factory_open(soc, &plain, false, &planner, e) < 0)
+        return e->code;
     if (cli_factory_open(o->c.machine, &o->c, false, &f, e) < 0 ||
         (!f.soc && !m->has_data && cli_generate_weights(m, o->encoding, o->c.seed, e) < 0))
         return e->code;
@@ -442,6 +465,8 @@ static int run(const struct validate_options *o, struct validate_request *q,
     for (int i = 0; prompt && i < q->n_prompt; i++)
         prompt[i] = i % m->shape.n_vocab;
     q->factory = &f.base; // cppcheck-suppress autoVariables ; q is done with before f is
+    q->planner = o->plan_soc ? &planner.base : NULL;
+    q->alike = o->alike;
     q->prompt = f.soc ? NULL : prompt;
     q->repeats = o->repeat;
     q->seed = o->c.seed;
@@ -487,6 +512,7 @@ int cmd_validate(int argc, char **argv)
                                  .top = 5,
                                  .spread = -1,
                                  .repeat = 3,
+                                 .alike = VALIDATE_ALIKE,
                                  .limits = {.max_error = NAN, .min_tau = NAN, .max_regret = NAN}};
     struct validate_request q = {0};
     static struct validate_result r;

@@ -112,11 +112,20 @@ static void print_regret(const struct cli_validation *x, const struct validate_s
                                  : "; intervals meet");
 }
 
+// Of pairs of configurations.
+static void print_order(const struct validate_summary *s)
+{
+    char right[32] = "-";
+    if (s->told)
+        snprintf(right, sizeof right, "%d of %d", s->right, s->told);
+    printf("  %10s", right);
+}
+
 static void print_summary(const struct cli_validation *x)
 {
     printf("\nPredicted by the %s against measured:\n",
            strcmp(x->predicted_by, "plan") ? x->predicted_by : "plans");
-    printf("         configs  median error  largest    tau    regret\n");
+    printf("         configs  median error  largest    tau       order    regret\n");
     for (int m = 0; m < VALIDATE_METRICS; m++) {
         const struct validate_summary *s = &x->r->summary[m];
         printf("  %-5s  %7d ", validate_metric_titles[m], s->n);
@@ -129,11 +138,13 @@ static void print_summary(const struct cli_validation *x)
         printf(" %12s  %7s", median, largest);
         printf(" ");
         cell(s->tau, 5);
+        print_order(s);
         printf("  %8s", regret);
         print_regret(x, s);
     }
     printf("tau: Kendall's tau of both orders: 1 the same, 0 unrelated, -1 reversed, - too few "
-           "different values.\nregret: how much longer what is predicted best takes than what is "
+           "different values.\norder: pairs in the predicted order, of those whose intervals do "
+           "not meet.\nregret: how much longer what is predicted best takes than what is "
            "measured best.\n");
 }
 
@@ -204,6 +215,8 @@ static void json_summary(struct json *j, const struct cli_validation *x, enum va
     json_f64(j, "median_error", s->median_error);
     json_f64(j, "largest_error", s->largest_error);
     json_f64(j, "tau", s->tau);
+    json_i64(j, "pairs_apart", s->told);
+    json_i64(j, "pairs_right", s->right);
     json_f64(j, "regret", s->regret);
     json_rank(j, "predicted_best", x, s->choice);
     json_rank(j, "measured_best", x, s->best);

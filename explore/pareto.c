@@ -168,14 +168,22 @@ int pareto_best(const double *v, int n, int k, int j)
     return best;
 }
 
-double pareto_kendall(const double *a, const double *b, int n)
+bool pareto_alike(double x, double y, double alike)
+{
+    if (isnan(x) || isnan(y))
+        return isnan(x) && isnan(y);
+    return x == y || fabs(x - y) < alike * fmin(fabs(x), fabs(y));
+}
+
+double pareto_kendall(const double *a, const double *b, int n, double alike)
 {
     double agree = 0, pairs_a = 0, pairs_b = 0; // the latter: pairs not tied in that list
     for (int i = 0; i < n; i++)
         for (int j = i + 1; j < n; j++) {
             if (isnan(a[i]) || isnan(b[i]) || isnan(a[j]) || isnan(b[j]))
                 continue;
-            int x = (a[i] > a[j]) - (a[i] < a[j]), y = (b[i] > b[j]) - (b[i] < b[j]);
+            int x = pareto_alike(a[i], a[j], alike) ? 0 : a[i] > a[j] ? 1 : -1;
+            int y = pareto_alike(b[i], b[j], alike) ? 0 : b[i] > b[j] ? 1 : -1;
             agree += x * y;
             pairs_a += x != 0;
             pairs_b += y != 0;

@@ -29,8 +29,13 @@ void pareto_rank(const double *score, int n, int *order);
 // The point with the least value of objective j; the first of equals; -1 when all are NaN.
 int pareto_best(const double *v, int n, int k, int j);
 
-// Kendall's tau-b of two lists: 1 the same order, 0 unrelated, -1 reversed. Pairs with a NaN in
-// either list are left out. NaN when one list is constant or fewer than two pairs are left.
-double pareto_kendall(const double *a, const double *b, int n);
+// Whether two values are nearer than `alike` of the smaller one (0.01 is 1 %), or equal, or both
+// NaN.
+bool pareto_alike(double x, double y, double alike);
+
+// Kendall's tau-b of two lists: 1 the same order, 0 unrelated, -1 reversed. Values of a list that
+// are alike are tied. Pairs with a NaN in either list are left out. NaN when one list is constant
+// or fewer than two pairs are left.
+double pareto_kendall(const double *a, const double *b, int n, double alike);
 
 #endif

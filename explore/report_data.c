@@ -6,6 +6,7 @@
 #include "explore/effects.h"
 #include "explore/pareto.h"
 #include "explore/report_internal.h"
+#include "explore/validate.h"
 
 enum { PERCENT = 100 };
 
@@ -262,7 +263,7 @@ static void pairs_json(struct json *j, const char *key, const struct pairs *p)
         worst = fabs(e) > fabs(worst) ? e : worst;
     }
     json_i64(j, "n", n);
-    report_number(j, "tau", pareto_kendall(p->predicted, p->measured, p->n));
+    report_number(j, "tau", pareto_kendall(p->predicted, p->measured, p->n, VALIDATE_ALIKE));
     report_number(j, "mean_error_percent", n ? sum / n : (double)NAN);
     report_number(j, "worst_error_percent", n ? worst : (double)NAN);
     json_object_end(j);

@@ -19,8 +19,8 @@ struct entry {
 struct bench {
     const struct validate_request *q;
     struct validate_result *out;
-    struct machine *m;
-    struct cost_table *cost;
+    struct machine *m, *planner; // the latter is the former, unless plans come from elsewhere
+    struct cost_table *cost;     // of the planner
     struct arena arena;
     struct entry entry[VALIDATE_MAX];
     int done;
@@ -44,7 +44,8 @@ static int measure_scheme(struct bench *b, int i, struct err *e)
         }
     machine_describe(b->m, &d);
     if (n->sync->offered(&d, n->sync_options, e) < 0 ||
-        profile_sync(b->m, b->q->model, n->sync, n->sync_options, b->q->n_prompt, b->cost, e) < 0)
+        profile_sync(b->planner, b->q->model, n->sync, n->sync_options, b->q->n_prompt, b->cost,
+                     e) < 0)
         return e->code;
     n->overheads = *cost_overheads(b->cost);
     return 0;
@@ -144,7 +145,34 @@ static void summarise(struct bench *b)
         }
     }
     for (int m = 0; m < VALIDATE_METRICS; m++)
-        validate_summarise(out->row, out->n, (enum validate_metric)m, &out->summary[m]);
+        validate_summarise(out->row, out->n, (enum validate_metric)m, b->q->alike,
+                           &out->summary[m]);
+}
+
+// A plan names devices by their number.
+static int same_devices(const struct machine *m, const struct machine *planner, struct err *e)
+{
+    bool same = m->n_devices == planner->n_devices;
+    for (int i = 0; same && i < m->n_devices; i++)
+        same = !strcmp(m->device[i]->caps.name, planner->device[i]->caps.name);
+    return same ? 0
+                : err_set(e, ERR_USAGE,
+                          "plans for %s, with %d devices (%s first), are not for %s, with %d (%s "
+                          "first)",
+                          planner->name, planner->n_devices, planner->device[0]->caps.name, m->name,
+                          m->n_devices, m->device[0]->caps.name);
+}
+
+static int open_machines(struct bench *b, struct err *e)
+{
+    const struct validate_request *q = b->q;
+    if (q->factory->open(q->factory, NULL, 0, &b->m, e) < 0)
+        return e->code;
+    b->planner = b->m;
+    if (q->planner && (q->planner->open(q->planner, NULL, 0, &b->planner, e) < 0 ||
+                       same_devices(b->m, b->planner, e) < 0))
+        return e->code;
+    return session_profile(b->planner, q->model, q->n_prompt, q->n_gen, b->cost, e);
 }
 
 int validate_run(const struct validate_request *q, struct validate_result *out, struct err *e)
@@ -155,17 +183,16 @@ int validate_run(const struct validate_request *q, struct validate_result *out, 
     *b = (struct bench){.q = q, .out = out, .cost = cost_create()};
     *out = (struct validate_result){0};
     arena_init(&b->arena);
-    int rc = q->factory->open(q->factory, NULL, 0, &b->m, e);
+    int rc = open_machines(b, e);
     if (rc >= 0) {
         snprintf(out->machine, sizeof out->machine, "%s", b->m->name);
-        rc = session_profile(b->m, q->model, q->n_prompt, q->n_gen, b->cost, e);
-    }
-    if (rc >= 0) {
         for (int i = 0; i < q->n; i++)
             set_up(b, i);
         run_all(b);
         summarise(b);
     }
+    if (b->planner && b->planner != b->m)
+        b->planner->ops->close(b->planner);
     if (b->m)
         b->m->ops->close(b->m);
     cost_destroy(b->cost);

@@ -14,6 +14,7 @@
 
 enum { VALIDATE_MAX = 64, VALIDATE_MAX_REPEATS = 101 };
 #define VALIDATE_LEVEL 0.95 // what an interval shall cover, where there are rounds enough
+#define VALIDATE_ALIKE 0.01 // times that are nearer than 1 % are no order worth a claim
 
 enum validate_metric { VALIDATE_TTFT, VALIDATE_TPOT, VALIDATE_TOTAL, VALIDATE_METRICS };
 extern const char *const validate_metric_names[VALIDATE_METRICS];  // "ttft", "tpot", "total"
@@ -22,28 +23,34 @@ extern const char *const validate_metric_titles[VALIDATE_METRICS]; // "TTFT", "T
 // --- which configurations
 
 // The first n distinct (policy, sync) pairs of rows in ranked order, feasible ones only: places in
-// `order`, as pareto_rank gives it, rising; returns how many there are. per_policy: of each policy
-// only its best, so that the policies are compared and not the options of the winner.
+// `order`, as pareto_rank gives it, rising; returns how many there are. Of pairs whose predicted
+// times are all nearer than `alike` (a share; 0: each for itself) the first stands for the others.
+// per_policy: of each policy only its best, so that the policies are compared and not the options
+// of the winner; alike or not.
 int validate_pick(const struct campaign_row *row, const int *order, int count, int n,
-                  bool per_policy, int *place);
+                  bool per_policy, double alike, int *place);
 
-// Adds n pairs that stand for the rest to the n_picked of validate_pick: the other distinct pairs,
-// in ranked order, are cut into n parts of one length, and each part gives the one whose policy
-// (whatever its options) was taken least often so far; of several that, the one nearest to the
-// middle of its part. Returns n_picked plus how many there are.
+// Adds n pairs that stand for the rest to the n_picked of validate_pick: the other pairs that are
+// distinct and not alike, in ranked order, are cut into n parts of one length, and each part gives
+// the one whose policy (whatever its options) was taken least often so far; of several that, the
+// one nearest to the middle of its part. Returns n_picked plus how many there are.
 int validate_spread(const struct campaign_row *row, const int *order, int count, int n,
-                    int n_picked, int *place);
+                    int n_picked, double alike, int *place);
 
 // --- running them
 
 struct validate_request {
     const struct machine_factory *factory;
+    // The machine, with the same devices, whose profile the plans are made from; NULL: the machine
+    // itself. With the simulated SoC of an exploration, its plans are what runs.
+    const struct machine_factory *planner;
     const struct model *model; // with weights on a machine with values
     const int32_t *prompt;     // [n_prompt], or NULL on a machine without values
     int n_prompt, n_gen;
     int repeats; // 1 .. VALIDATE_MAX_REPEATS
     uint64_t seed;
-    int n;                                                 // configurations, 1 .. VALIDATE_MAX
+    double alike; // a share: times that are nearer are ties for tau
+    int n;        // configurations, 1 .. VALIDATE_MAX
     const char *policy[VALIDATE_MAX], *sync[VALIDATE_MAX]; // specs
     // What was predicted, in ms [n][VALIDATE_METRICS]; NULL: what the plans predict.
     const double (*predicted)[VALIDATE_METRICS];
@@ -71,6 +78,8 @@ struct validate_summary {
     int n;                              // how many have both values
     double median_error, largest_error; // of |error|
     double tau;                         // Kendall's, of predicted and measured order; NaN: too few
+    int told;         // pairs that the measurement tells apart: their intervals do not meet
+    int right;        // of them, those that are predicted in the measured order
     int choice, best; // rows of the least predicted and the least measured value (the first of
                       // equals), -1: none
     double regret;    // measured(choice) / measured(best) - 1: what trusting the prediction costs
@@ -96,8 +105,9 @@ int validate_run(const struct validate_request *q, struct validate_result *out, 
 // All NaN and 0 where a value is NaN or n is 0; no interval (NaN, 0) where n is 1.
 double validate_median(double *v, int n, struct validate_value *out);
 
-// Of row[n]: needs predicted, measured, low and high; fills error of every row.
-void validate_summarise(struct validate_row *row, int n, enum validate_metric m,
+// Of row[n]: needs predicted, measured, low and high; fills error of every row. Values nearer than
+// `alike` are ties.
+void validate_summarise(struct validate_row *row, int n, enum validate_metric m, double alike,
                         struct validate_summary *out);
 
 // --- limits, for CI

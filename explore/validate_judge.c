@@ -64,10 +64,31 @@ double validate_median(double *v, int n, struct validate_value *out)
     return coverage;
 }
 
-void validate_summarise(struct validate_row *row, int n, enum validate_metric m,
+// Of two configurations, which the measurement says is faster: -1 the first, 1 the second, 0: it
+// cannot tell.
+static int told_apart(const struct validate_value *a, const struct validate_value *b)
+{
+    return a->high < b->low ? -1 : b->high < a->low ? 1 : 0;
+}
+
+// Of every two configurations that ran; a prediction of the same for both is not right.
+static void count_order(const struct validate_row *row, int n, enum validate_metric m,
                         struct validate_summary *out)
 {
-    double predicted[VALIDATE_MAX], measured[VALIDATE_MAX], error[VALIDATE_MAX];
+    for (int i = 0; i < n; i++)
+        for (int j = i + 1; j < n; j++) {
+            const struct validate_value *a = &row[i].v[m], *b = &row[j].v[m];
+            int order = row[i].ok && row[j].ok ? told_apart(a, b) : 0;
+            out->told += order != 0;
+            out->right += (order < 0 && a->predicted < b->predicted) ||
+                          (order > 0 && b->predicted < a->predicted);
+        }
+}
+
+void validate_summarise(struct validate_row *row, int n, enum validate_metric m, double alike,
+                        struct validate_summary *out)
+{
+    double predicted[VALIDATE_MAX] = {0}, measured[VALIDATE_MAX] = {0}, error[VALIDATE_MAX];
     *out = (struct validate_summary){
         .choice = -1, .best = -1, .median_error = NAN, .largest_error = NAN, .regret = NAN};
     for (int i = 0; i < n; i++) {
@@ -79,7 +100,8 @@ void validate_summarise(struct validate_row *row, int n, enum validate_metric m,
         if (known)
             error[out->n++] = fabs(v->error);
     }
-    out->tau = pareto_kendall(predicted, measured, n);
+    out->tau = pareto_kendall(predicted, measured, n, alike);
+    count_order(row, n, m, out);
     if (!out->n)
         return;
     qsort(error, (size_t)out->n, sizeof *error, by_value);

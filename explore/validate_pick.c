@@ -6,6 +6,7 @@
 // Pure functions of the ranking: the same store gives the same configurations.
 #include <stdlib.h>
 #include <string.h>
+#include "explore/pareto.h"
 #include "explore/validate.h"
 
 // Is it the same policy, whatever the options?
@@ -20,8 +21,18 @@ static bool same_pair(const struct campaign_row *a, const struct campaign_row *b
     return !strcmp(a->policy, b->policy) && !strcmp(a->sync, b->sync);
 }
 
+// Does the prediction say the same of both?
+static bool alike_rows(const struct campaign_row *a, const struct campaign_row *b, double alike)
+{
+    static const enum metric of[] = {METRIC_TTFT, METRIC_TPOT, METRIC_TOTAL};
+    for (size_t i = 0; alike > 0 && i < sizeof of / sizeof of[0]; i++)
+        if (!pareto_alike(a->m.value[of[i]], b->m.value[of[i]], alike))
+            return false;
+    return alike > 0;
+}
+
 int validate_pick(const struct campaign_row *row, const int *order, int count, int n,
-                  bool per_policy, int *place)
+                  bool per_policy, double alike, int *place)
 {
     int found = 0;
     for (int i = 0; i < count && found < n; i++) {
@@ -29,7 +40,7 @@ int validate_pick(const struct campaign_row *row, const int *order, int count, i
         bool seen = !metrics_feasible(&r->m);
         for (int j = 0; j < found && !seen; j++) {
             const struct campaign_row *o = &row[order[place[j]]];
-            seen = per_policy ? same_policy(o, r) : same_pair(o, r);
+            seen = per_policy ? same_policy(o, r) : same_pair(o, r) || alike_rows(o, r, alike);
         }
         if (!seen)
             place[found++] = i;
@@ -60,10 +71,10 @@ static int by_pair(const void *x, const void *y)
     return c ? c : (a->place > b->place) - (a->place < b->place);
 }
 
-// The best places of the feasible pairs that are not among those picked, rising, in rest[count];
-// how many.
+// The best places of the feasible pairs that are neither among those picked nor alike to one that
+// is, or to one before, rising, in rest[count]; how many.
 static int rest_of(const struct campaign_row *row, const int *order, int count, const int *place,
-                   int n_picked, int *rest)
+                   int n_picked, double alike, int *rest)
 {
     struct pair *all = calloc((size_t)count + 1, sizeof *all);
     bool *wanted = calloc((size_t)count + 1, sizeof *wanted);
@@ -78,21 +89,28 @@ static int rest_of(const struct campaign_row *row, const int *order, int count, 
         wanted[all[i].place] = !i || !same_pair(all[i - 1].row, all[i].row);
     for (int j = 0; j < n_picked; j++)
         wanted[place[j]] = false;
-    for (int i = 0; i < count; i++)
-        if (wanted[i])
+    for (int i = 0; i < count; i++) {
+        const struct campaign_row *r = &row[order[i]];
+        bool known = !wanted[i];
+        for (int j = 0; j < n_picked && !known; j++)
+            known = alike_rows(&row[order[place[j]]], r, alike);
+        for (int j = 0; j < n_rest && !known; j++)
+            known = alike_rows(&row[order[rest[j]]], r, alike);
+        if (!known)
             rest[n_rest++] = i;
+    }
     free(all);
     free(wanted);
     return n_rest;
 }
 
 int validate_spread(const struct campaign_row *row, const int *order, int count, int n,
-                    int n_picked, int *place)
+                    int n_picked, double alike, int *place)
 {
     int *rest = calloc((size_t)count + 1, sizeof *rest), found = n_picked;
     if (!rest)
         abort();
-    int n_rest = rest_of(row, order, count, place, n_picked, rest);
+    int n_rest = rest_of(row, order, count, place, n_picked, alike, rest);
     n = n < n_rest ? n : n_rest;
     for (int part = 0; part < n; part++) {
         int first = (int)((int64_t)n_rest * part / n);

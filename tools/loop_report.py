@@ -66,6 +66,8 @@ def main():
     print("| median error | at most 15 % |", " | ".join(percent(s[m]["median_error"]) for m in of), "|")
     print("| largest error | |", " | ".join(percent(s[m]["largest_error"]) for m in of), "|")
     print("| Kendall's tau | at least 0.7 |", " | ".join(number(s[m]["tau"]) for m in of), "|")
+    order = [f"{s[m]['pairs_right']} of {s[m]['pairs_apart']}" for m in of]
+    print("| pairs in the right order, of those told apart | |", " | ".join(order), "|")
     print("| regret of the choice | at most 5 % |", " | ".join(percent(s[m]["regret"]) for m in of), "|")
     spread = []
     for m in of:
@@ -74,7 +76,8 @@ def main():
         spread.append(percent(wide[len(wide) // 2]) if wide else "-")
     print("| half an interval, median | |", " | ".join(spread), "|")
     print("\nThe interval says how well the machine repeats itself: errors below it are noise, and "
-          "so is the order\nof configurations that are closer than that.\n")
+          "so is the order\nof configurations that are closer than that: two are told apart when "
+          "their intervals do not meet. For tau, times\nthat are less than 1 % apart are ties.\n")
     print("## Configurations\n")
     print("| policy | sync | TTFT ms | predicted | error | TPOT ms | predicted | error |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")

@@ -74,6 +74,28 @@ static void test_the_exploration_is_met(void)
           VALIDATE "--predicted exploration --prompt 32");
 }
 
+// Plans of the machine that was explored run on another one, whose own would be others.
+static void test_plans_of_the_exploration(void)
+{
+    store();
+    struct ran own = works(VALIDATE "--set 'npu.arch.clock=1 MHz' --json", NULL);
+    struct ran r = works(VALIDATE "--set 'npu.arch.clock=1 MHz' --plan-soc sd8gen3 --json", NULL);
+    json_error_t e;
+    json_t *a = json_loads(own.out, 0, &e), *b = json_loads(r.out, 0, &e);
+    const json_t *first = json_array_get(json_object_get(a, "configurations"), 0);
+    const json_t *other = json_array_get(json_object_get(b, "configurations"), 0);
+    CHECK_STR(string(first, "policy"), string(other, "policy"));
+    CHECK(json_real_value(json_object_get(other, "ttft_ms")) >
+          json_real_value(json_object_get(first, "ttft_ms")));
+    json_decref(a);
+    json_decref(b);
+    ran_free(&own);
+    ran_free(&r);
+    fails(2, "did you mean \"sd8gen3\"?", VALIDATE "--plan-soc sd8gen4");
+    fails(2, "plans for ", VALIDATE "--plan-soc orin");
+    fails(2, "--alike wants a number", VALIDATE "--alike near");
+}
+
 static void test_limits(void)
 {
     store();
@@ -164,5 +186,5 @@ static void test_interrupted(void)
     arena_fini(&a);
 }
 
-TESTS(cli_validate, T(test_best_and_spread), T(test_the_exploration_is_met), T(test_limits),
-      T(test_plot), T(test_interrupted))
+TESTS(cli_validate, T(test_best_and_spread), T(test_the_exploration_is_met),
+      T(test_plans_of_the_exploration), T(test_limits), T(test_plot), T(test_interrupted))

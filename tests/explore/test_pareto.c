@@ -130,17 +130,22 @@ static void test_best(void)
 static void test_kendall(void)
 {
     const double a[] = {1, 2, 3, 4};
-    CHECK_NEAR(pareto_kendall(a, (const double[]){10, 20, 30, 40}, 4), 1, 1e-12);
-    CHECK_NEAR(pareto_kendall(a, (const double[]){4, 3, 2, 1}, 4), -1, 1e-12);
+    CHECK_NEAR(pareto_kendall(a, (const double[]){10, 20, 30, 40}, 4, 0), 1, 1e-12);
+    CHECK_NEAR(pareto_kendall(a, (const double[]){4, 3, 2, 1}, 4, 0), -1, 1e-12);
     // One neighbouring pair swapped: 5 of 6 agree, 1 does not.
-    CHECK_NEAR(pareto_kendall(a, (const double[]){1, 3, 2, 4}, 4), 4.0 / 6, 1e-12);
+    CHECK_NEAR(pareto_kendall(a, (const double[]){1, 3, 2, 4}, 4, 0), 4.0 / 6, 1e-12);
     // Ties (tau-b): b has one tied pair: 5 agree, none against, sqrt(6 * 5).
-    CHECK_NEAR(pareto_kendall(a, (const double[]){1, 2, 2, 4}, 4), 5 / sqrt(30), 1e-12);
-    CHECK(isnan(pareto_kendall(a, (const double[]){7, 7, 7, 7}, 4)));
-    CHECK(isnan(pareto_kendall(a, a, 1)));
+    CHECK_NEAR(pareto_kendall(a, (const double[]){1, 2, 2, 4}, 4, 0), 5 / sqrt(30), 1e-12);
+    // Values that are alike are ties of either list.
+    CHECK(pareto_alike(1, 1.009, 0.01) && pareto_alike(1.009, 1, 0.01) && pareto_alike(3, 3, 0));
+    CHECK(!pareto_alike(1, 1.01, 0.01) && !pareto_alike(1, 1.0001, 0) && !pareto_alike(1, NAN, 9));
+    CHECK_NEAR(pareto_kendall(a, (const double[]){1, 2.01, 2, 4}, 4, 0.01), 5 / sqrt(30), 1e-12);
+    CHECK_NEAR(pareto_kendall((const double[]){1, 2.01, 2, 4}, a, 4, 0.01), 5 / sqrt(30), 1e-12);
+    CHECK(isnan(pareto_kendall(a, (const double[]){7, 7, 7, 7}, 4, 0)));
+    CHECK(isnan(pareto_kendall(a, a, 1, 0)));
     // Pairs with a NaN are left out.
-    CHECK_NEAR(pareto_kendall((const double[]){1, NAN, 3, 4}, (const double[]){1, 2, NAN, 4}, 4), 1,
-               1e-12);
+    CHECK_NEAR(pareto_kendall((const double[]){1, NAN, 3, 4}, (const double[]){1, 2, NAN, 4}, 4, 0),
+               1, 1e-12);
 }
 
 static void test_ranking(void)

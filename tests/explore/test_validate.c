@@ -88,6 +88,41 @@ static void test_impossible_ones_are_said(void)
     model_close(m);
 }
 
+// On a machine whose profile says that its NPU is a thousand times slower, everything would be on
+// the GPU. The plans of the other one are what runs, and what predicts.
+static void test_plans_from_elsewhere(void)
+{
+    struct test_factory f = test_factory(), planner = test_factory();
+    struct model *m = small_model();
+    struct err e = {0};
+    struct validate_request q = {.factory = &f.base,
+                                 .planner = &planner.base,
+                                 .model = m,
+                                 .n_prompt = 256,
+                                 .n_gen = 1,
+                                 .repeats = 1,
+                                 .n = 1,
+                                 .policy = {"hetero_tensor"},
+                                 .sync = {"poll"}};
+    double slow[2], predicted[2];
+    f.slow_npu = true;
+    for (int i = 0; i < 2; i++) {
+        planner.slow_npu = i == 0;
+        if (CHECK_OK(validate_run(&q, &result, &e), &e) && CHECK(result.row[0].ok)) {
+            slow[i] = result.row[0].v[VALIDATE_TTFT].measured;
+            predicted[i] = result.row[0].v[VALIDATE_TTFT].predicted;
+        }
+    }
+    CHECK_INT(f.opened, 2);
+    CHECK_INT(planner.opened, 2);
+    CHECK(slow[1] > 20 * slow[0]); // the NPU was given work
+    CHECK(predicted[1] < predicted[0]);
+    q.planner = NULL;
+    if (CHECK_OK(validate_run(&q, &result, &e), &e))
+        CHECK_NEAR(result.row[0].v[VALIDATE_TTFT].measured, slow[0], 1e-9);
+    model_close(m);
+}
+
 static void count_runs(void *user, int done, int total)
 {
     volatile sig_atomic_t *stop = user;
@@ -145,8 +180,8 @@ static void test_an_exploration_of_the_same_machine(void)
                                  .n_gen = 3,
                                  .repeats = 3,
                                  .predicted = (const double(*)[VALIDATE_METRICS])ms};
-    q.n = validate_pick(done.row, rank.order, rank.n, 3, false, place);
-    q.n = validate_spread(done.row, rank.order, rank.n, 3, q.n, place);
+    q.n = validate_pick(done.row, rank.order, rank.n, 3, false, 0, place);
+    q.n = validate_spread(done.row, rank.order, rank.n, 3, q.n, 0, place);
     CHECK_INT(q.n, 6);
     for (int i = 0; i < q.n; i++) {
         const struct campaign_row *r = &done.row[rank.order[place[i]]];
@@ -207,15 +242,49 @@ static void test_pick(void)
     int p[6] = {0};
     make_rows(row, policy, sync, 6);
     row[4].m.status = METRICS_CRASHED;
-    CHECK_INT(validate_pick(row, order, 6, 6, false, p), 4);
+    CHECK_INT(validate_pick(row, order, 6, 6, false, 0, p), 4);
     CHECK_INT(p[0], 0); // row 3; row 0 is the same pair
     CHECK_INT(p[1], 2);
     CHECK_INT(p[2], 4);
     CHECK_INT(p[3], 5);
-    CHECK_INT(validate_pick(row, order, 6, 2, false, p), 2);
-    CHECK_INT(validate_pick(row, order, 6, 6, true, p), 3);
+    CHECK_INT(validate_pick(row, order, 6, 2, false, 0, p), 2);
+    CHECK_INT(validate_pick(row, order, 6, 6, true, 0, p), 3);
     CHECK_INT(p[1], 2);
     CHECK_INT(p[2], 5);
+}
+
+static void set_times(struct campaign_row *row, double ttft, double tpot)
+{
+    row->m.value[METRIC_TTFT] = ttft;
+    row->m.value[METRIC_TPOT] = tpot;
+    row->m.value[METRIC_TOTAL] = ttft + 9 * tpot;
+}
+
+// Configurations that the simulator cannot tell apart: one of them runs.
+static void test_alike(void)
+{
+    static const char *const policy[] = {"a", "b", "c", "d", "e", "f"};
+    static const char *const sync[] = {"s", "s", "s", "s", "s", "s"};
+    const int order[] = {0, 1, 2, 3, 4, 5};
+    struct campaign_row row[6];
+    int p[6] = {0};
+    make_rows(row, policy, sync, 6);
+    set_times(&row[0], 100, 10);
+    set_times(&row[1], 100.9, 10); // as a
+    set_times(&row[2], 100, 10.2); // another time per token
+    set_times(&row[3], 102, (double)NAN);
+    set_times(&row[4], 102.5, (double)NAN); // as d
+    set_times(&row[5], 102, 10);
+    CHECK_INT(validate_pick(row, order, 6, 6, false, 0.01, p), 4);
+    CHECK_INT(p[1], 2);
+    CHECK_INT(p[2], 3);
+    CHECK_INT(p[3], 5);
+    CHECK_INT(validate_pick(row, order, 6, 6, true, 0.01, p), 6); // every policy
+    CHECK_INT(validate_pick(row, order, 6, 1, false, 0.01, p), 1);
+    CHECK_INT(validate_spread(row, order, 6, 5, 1, 0.01, p), 4);
+    CHECK_INT(p[1], 2);
+    CHECK_INT(p[3], 5);
+    CHECK_INT(validate_pick(row, order, 6, 6, false, 0, p), 6);
 }
 
 static void test_spread(void)
@@ -229,17 +298,17 @@ static void test_spread(void)
     int p[12] = {0};
     make_rows(row, policy, sync, 12);
     row[11].m.status = METRICS_CRASHED;
-    CHECK_INT(validate_pick(row, order, 12, 1, false, p), 1);
+    CHECK_INT(validate_pick(row, order, 12, 1, false, 0, p), 1);
     // The rest is 1 2 3 | 4 5 7 | 8 9 10 (6 is the pair of 2, 11 crashed).
-    CHECK_INT(validate_spread(row, order, 12, 3, 1, p), 4);
+    CHECK_INT(validate_spread(row, order, 12, 3, 1, 0, p), 4);
     CHECK_INT(p[0], 0);
     CHECK_INT(p[1], 2);  // a new policy, in the middle
     CHECK_INT(p[2], 7);  // c is new, b was there
     CHECK_INT(p[3], 10); // d is new, a was there
-    CHECK_INT(validate_spread(row, order, 12, 1, 1, p), 2);
-    CHECK_INT(p[1], 5);                                     // the middle one of 1 2 3 4 5 7 8 9 10
-    CHECK_INT(validate_spread(row, order, 12, 0, 1, p), 1); // none wanted
-    CHECK_INT(validate_spread(row, order, 12, 11, 1, p), 10); // all there are
+    CHECK_INT(validate_spread(row, order, 12, 1, 1, 0, p), 2);
+    CHECK_INT(p[1], 5); // the middle one of 1 2 3 4 5 7 8 9 10
+    CHECK_INT(validate_spread(row, order, 12, 0, 1, 0, p), 1);   // none wanted
+    CHECK_INT(validate_spread(row, order, 12, 11, 1, 0, p), 10); // all there are
     for (int i = 1; i < 10; i++)
         CHECK_INT(p[i], i < 6 ? i : i + 1); // each once, in ranked order
 }
@@ -307,7 +376,7 @@ static void test_summary(void)
     set_value(&row[3], 60, 40, 1);  // +50 %
     set_value(&row[4], 1, 1, 0);
     row[4].ok = false; // does not count, however good
-    validate_summarise(row, 5, VALIDATE_TTFT, &s);
+    validate_summarise(row, 5, VALIDATE_TTFT, 0, &s);
     CHECK_INT(s.n, 4);
     CHECK_NEAR(s.median_error, (0.10 + 0.25) / 2, 1e-12);
     CHECK_NEAR(s.largest_error, 0.5, 1e-12);
@@ -317,12 +386,19 @@ static void test_summary(void)
     CHECK_INT(s.choice, 1);
     CHECK_INT(s.best, 0);
     CHECK_NEAR(s.regret, 0.2, 1e-12);
-    CHECK(s.apart); // 11.5 .. and .. 11
+    CHECK(s.apart);       // 11.5 .. and .. 11
+    CHECK_INT(s.told, 6); // every two of the four
+    CHECK_INT(s.right, 5);
     set_value(&row[1], 9, 12, 1);
-    validate_summarise(row, 5, VALIDATE_TTFT, &s);
+    validate_summarise(row, 5, VALIDATE_TTFT, 0, &s);
     CHECK(!s.apart); // both reach 11
+    CHECK_INT(s.told, 5);
+    CHECK_INT(s.right, 5);
+    CHECK_NEAR(s.tau, 4. / 6, 1e-12);
+    validate_summarise(row, 5, VALIDATE_TTFT, 0.3, &s); // 11 and 9 are a tie of the prediction,
+    CHECK_NEAR(s.tau, 5 / sqrt(5 * 5), 1e-12);          // 10 and 12 of the measurement
     set_value(&row[0], 9, 10, 1);
-    validate_summarise(row, 5, VALIDATE_TTFT, &s);
+    validate_summarise(row, 5, VALIDATE_TTFT, 0, &s);
     CHECK_INT(s.choice, 0); // the better ranked of equals
     CHECK(s.regret == 0);
 }
@@ -363,6 +439,7 @@ static void test_limits(void)
         CHECK(!v[i].ok);
 }
 
-TESTS(explore_validate, T(test_predictions_hold), T(test_impossible_ones_are_said), T(test_stop),
-      T(test_an_exploration_of_the_same_machine), T(test_pick), T(test_spread), T(test_intervals),
+TESTS(explore_validate, T(test_predictions_hold), T(test_impossible_ones_are_said),
+      T(test_plans_from_elsewhere), T(test_stop), T(test_an_exploration_of_the_same_machine),
+      T(test_pick), T(test_alike), T(test_spread), T(test_intervals),
       T(test_coverage_is_as_promised), T(test_summary), T(test_limits))

@@ -27,10 +27,11 @@ static inline struct space *space_of(const char *text)
     return s;
 }
 
-// configs/soc/sd8gen3.cfg with overrides. no_flag: no device has a flag word.
+// configs/soc/sd8gen3.cfg with overrides. no_flag: no device has a flag word. slow_npu: its arrays
+// run at a thousandth of their clock.
 struct test_factory {
     struct machine_factory base; // first
-    bool no_flag;
+    bool no_flag, slow_npu;
     int opened, digested;
 };
 
@@ -68,6 +69,8 @@ static inline int test_factory_open(const struct machine_factory *base,
     struct test_factory *f = (struct test_factory *)base;
     struct conf *c = NULL;
     int rc = test_factory_conf(overrides, n, &c, e);
+    if (rc >= 0 && f->slow_npu)
+        rc = conf_override(c, "npu.arch.clock", "1 MHz", e);
     if (rc >= 0)
         rc = machine_soc_open(c, false, out, e);
     for (int d = 0; rc >= 0 && f->no_flag && d < (*out)->n_devices; d++)
