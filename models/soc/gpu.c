@@ -10,13 +10,15 @@
 // many more flops per byte; quantised weights are decoded for it first, which takes time in
 // proportion to M K whatever N is, and so is felt at small N. The library takes the faster of the
 // two kernels, which decides at small N. Attention is two such products, causal, batched over the
-// heads. Operators that only move data are limited by the memory and the launch.
+// heads; a kernel that is no such library's has a rate of its own (`attention`). Operators that
+// only move data are limited by the memory and the launch.
 //
 // Sources: arXiv 2501.14794 sec. 3.1 (linear, then flat) and Table 3.
 // Invariant: more rows, more tokens or a slower class never make a task faster.
 #include "models/soc/gpu.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include "engine/machine.h"
 
@@ -33,6 +35,13 @@ const struct conf_row gpu_rows[] = {
     ROW(gemm, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "matrix-matrix kernels, all slots busy"),
     ROW(decode, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "quantised weights decoded for gemm, per s"),
     ROW(vector, CONF_REAL, UNIT_THROUGHPUT, 1e6, 1e18, "element-wise kernels"),
+    {.name = "attention",
+     .type = CONF_REAL,
+     .unit = UNIT_THROUGHPUT,
+     .fallback = "0 GFLOP/s",
+     .max = 1e18,
+     .doc = "attention kernels of several tokens; 0: as fast as their two products",
+     .offset = offsetof(struct gpu_params, attention)},
     {.name = "queue", .type = CONF_GROUP, .doc = "command queue, driver and idle state"},
     {.name = "clock", .type = CONF_GROUP, .doc = "operating points"},
     {.name = "game", .type = CONF_GROUP, .doc = "a game that uses the GPU too"},
@@ -63,6 +72,8 @@ static double attention_time(const struct gpu_params *p, const struct task *t)
     const struct model_shape *s = &t->model->shape;
     double n = t->n1 - t->n0, rows = (double)t->n_past + t->n0 + (n + 1) / 2; // on average
     double heads = s->n_head, d = s->d_head;
+    if (p->attention > 0 && n > 1)
+        return 4 * heads * d * rows * n / p->attention + 5 * heads * rows * n / p->vector;
     return product_time(p, heads * rows, n, d, false) + product_time(p, heads * d, n, rows, false) +
            5 * heads * rows * n / p->vector;
 }

@@ -14,6 +14,7 @@ struct gpu_params {
     double tail;               // rounds of waves lost per kernel to filling and draining
     double gemv, gemm, vector; // flop/s by kernel class, all slots busy
     double decode;             // weights/s
+    double attention;          // flop/s of attention over several tokens; 0: as its products
 };
 extern const struct conf_row gpu_rows[];
 extern const size_t gpu_n_rows;
