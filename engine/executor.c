@@ -479,17 +479,20 @@ static int submit(struct executor *x, struct step *s, int i, int n_past, struct 
     if (x->coherence &&
         coherence_before(x->coherence, &n->task, n->device, &x->stats.map_bytes, e) < 0)
         return blame(x, coherence_culprit(x->coherence), &n->task, e);
+    // The device may begin before submit returns: the thread that computes for it may take the very
+    // core of this one, and be done by then.
+    int64_t begun = x->machine->ops->now(x->machine);
     if (d->ops->submit(d, &n->task, &s->seq[i], e) < 0)
         return blame(x, n->device, &n->task, e);
     x->last[n->device] = s->seq[i];
     if (x->coherence)
         coherence_after(x->coherence, &n->task, n->device);
-    int64_t now = x->machine->ops->now(x->machine);
     if (x->machine->trace) {
+        int64_t now = x->machine->ops->now(x->machine);
         executor_trace_submit(x->machine, &s->schedule, s->seq, i, x->idle, now);
         x->idle = now;
     }
-    int64_t from = x->due[n->device] > now ? x->due[n->device] : now;
+    int64_t from = x->due[n->device] > begun ? x->due[n->device] : begun;
     s->due[i] = x->due[n->device] = from + (int64_t)(n->expect_ps * s->pace.factor[n->device]);
     struct work w = s->work[i] = repeats(&s->schedule, i) ? s->work[i - s->schedule.layer]
                                                           : task_work(&n->task, d->caps.act_bytes);
