@@ -323,10 +323,11 @@ static const struct sync_ops spy = {.name = "spy", .offered = spy_offered, .join
 
 // Every task takes FAKE_TASK_PS; the table says `wrong` times that. Every third operator is on the
 // second device, if `two`. Returns what was expected at the latest in each of two runs.
-static void expectations(double wrong, bool two, bool repeatable, double *out)
+// at_once: a task is done when its submission returns.
+static void expectations(double wrong, bool two, bool repeatable, bool at_once, double *out)
 {
     const enum fake_kind kinds[] = {FAKE_CPU, FAKE_GPU};
-    struct fake *f = fake_open(kinds, 2, 0, 1);
+    struct fake *f = fake_open(kinds, 2, at_once, 1);
     struct model *model = plans_model(4, "llama", true);
     struct cost_table *t = cost_create();
     struct executor *x = NULL;
@@ -371,21 +372,30 @@ static void test_expectations_follow_what_was_seen(void)
     for (int i = 0; i < 4; i++) {
         double real[2], model[2], split[2];
         // One device: joined once, at the end. The second run knows what the first one took.
-        expectations(wrong[i], false, false, real);
-        expectations(wrong[i], false, true, model);
+        expectations(wrong[i], false, false, false, real);
+        expectations(wrong[i], false, true, false, model);
         CHECK(real[1] > 30);
         CHECK_NEAR(model[0] / real[1], wrong[i], 0.01 * wrong[i]);
         CHECK_NEAR(real[0] / model[0], 0.5, 0.01); // half of it is believed at first
         CHECK(model[1] >= model[0]);               // a model takes the time that its profile says
         // Two: no more than the two or three tasks between two joins are still to come, however
         // many were over sooner than expected.
-        expectations(wrong[i], true, false, split);
+        expectations(wrong[i], true, false, false, split);
         CHECK(split[0] <= 4 * wrong[i] * 0.5 + 0.1);
         CHECK(split[1] <= 4 + 0.1);
     }
 }
 
+// A device whose thread took the core of the host: nothing is still to come.
+static void test_expectations_count_from_before_submission(void)
+{
+    double once[2];
+    expectations(1, true, true, true, once);
+    CHECK_NEAR(once[0], 0, 0.01);
+    CHECK_NEAR(once[1], 0, 0.01);
+}
+
 TESTS(engine_executor, T(test_random_plans_give_the_same_bits), T(test_work_is_conserved),
       T(test_copies_are_the_least), T(test_per_shard_schemes_submit_ahead),
-      T(test_expectations_follow_what_was_seen), T(test_failures_travel_up_and_leave_nothing),
-      T(test_it_refuses_what_cannot_be))
+      T(test_expectations_follow_what_was_seen), T(test_expectations_count_from_before_submission),
+      T(test_failures_travel_up_and_leave_nothing), T(test_it_refuses_what_cannot_be))

@@ -105,6 +105,29 @@ static void test_sleeps_when_idle(void)
     soc_close(m);
 }
 
+// us of n tokens that attend to themselves, after `past` others.
+static double attention(const char *overrides, int past, int n)
+{
+    struct op op = {.kind = OP_ATTENTION, .name = "attn", .m = 4096, .k = 4096, .in2 = BUF_NONE};
+    struct task t = {
+        .op = &op, .model = soc_llama3_8b(), .m1 = op.m, .n1 = n, .n_past = past, .graph = -1};
+    struct machine *m = soc_open(SOC_DEFAULT, overrides, false);
+    double us = soc_isolated(m, soc_index(m, DEVICE_GPU), &t);
+    soc_close(m);
+    return us;
+}
+
+// Two products of 32 heads, 128 long, for 64 tokens with 32.5 rows on average: 34.08 MFLOP.
+static void test_attention_rate(void)
+{
+    double slow = attention("gpu.attention=1 GFLOP/s;gpu.queue.ramp=0 us", 0, 64);
+    double fast = attention("gpu.attention=2 GFLOP/s;gpu.queue.ramp=0 us", 0, 64);
+    CHECK_NEAR(slow - fast, 34078.72 / 2, 2); // a turn of polling
+    CHECK_NEAR(attention("gpu.attention=0 GFLOP/s", 0, 64), attention(NULL, 0, 64), 0);
+    // One token is not what it is about.
+    CHECK_NEAR(attention("gpu.attention=1 GFLOP/s", 99, 1), attention(NULL, 99, 1), 0);
+}
+
 static void test_monotone(void)
 {
     struct machine *m = soc_open(SOC_DEFAULT, NULL, false);
@@ -168,5 +191,5 @@ static void test_no_static_graphs(void)
 }
 
 TESTS(models_gpu, T(test_submission_costs), T(test_driver_costs), T(test_roofline), T(test_ramp),
-      T(test_sleeps_when_idle), T(test_monotone), T(test_full_queue_blocks),
+      T(test_sleeps_when_idle), T(test_attention_rate), T(test_monotone), T(test_full_queue_blocks),
       T(test_no_static_graphs))
