@@ -84,7 +84,7 @@ static void add_list(struct text *t, const struct conf_row *row, const struct co
 static void add_string(struct text *t, const char *s, bool file)
 {
     s = s ? s : "";
-    if (file || !*s || strpbrk(s, " \t\r\n,=[]\"\\"))
+    if (file || !*s || strpbrk(s, " \t\r\n\v\f,=[]\"\\"))
         add_quoted(t, s, file);
     else
         add(t, s);

@@ -175,6 +175,24 @@ static void test_option_text_round_trip(void)
     arena_fini(&arena);
 }
 
+// White space at either end of an option's value is cut, whichever it is, unless it is quoted.
+static void test_white_space_round_trip(void)
+{
+    static const char *const names[] = {"a\f", "\va", "\ta", "a\r", "a\n", " a", "a\001"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct sample s = {.name = names[i]}, back = {0};
+        struct err e;
+        char value[80], text[120];
+        const struct conf_row *row = sample_rows;
+        while (strcmp(row->name, "name") != 0)
+            row++;
+        snprintf(text, sizeof text, "name=%s", conf_value_text(row, &s, value, sizeof value));
+        CHECK_OK(conf_read_text(text, "g", row, 1, &back, &arena, &e), &e);
+        CHECK_STR(back.name, names[i]);
+    }
+    arena_fini(&arena);
+}
+
 // --- lists of strings
 
 struct names {
@@ -242,4 +260,4 @@ static void test_string_lists(void)
 }
 
 TESTS(base_conf_text, T(test_overrides), T(test_override_errors), T(test_options_text),
-      T(test_option_text_round_trip), T(test_string_lists))
+      T(test_option_text_round_trip), T(test_white_space_round_trip), T(test_string_lists))
