@@ -443,7 +443,7 @@ static int run(const struct validate_options *o, struct validate_request *q,
     double begin = 0;
     struct cli_factory f, planner;
     struct common plain = o->c; // --set is about the machine that is validated
-    char soc[sizeof planner.spec];
+    char soc[sizeof planner.path];
     plain.n_set = 0;
     snprintf(soc, sizeof soc, "soc:%s", o->plan_soc ? o->plan_soc : "");
     if (o->plan_soc && cli_factory_open(soc, &plain, false, &planner, e) < 0)

@@ -193,13 +193,14 @@ static double descend(struct fit_state *s)
         double before = cost;
         cost = snap(s, fit_solve(s));
         bool settled = s->p->gain > 0 && round > 0 && before - cost < s->p->gain * before;
-        for (int i = 0; i < s->p->n && !s->stopped && !settled; i++)
-            if (s->held[i])
-                again |= probe(s, i, cost);
-        if (again)
-            cost = fit_refresh(s);
-        if (!settled)
+        if (!settled) {
+            for (int i = 0; i < s->p->n && !s->stopped; i++)
+                if (s->held[i])
+                    again |= probe(s, i, cost);
+            if (again)
+                cost = fit_refresh(s);
             more = (again || !(s->p->gain > 0)) && sees_more(s);
+        }
         if (more || again)
             continue;
         if (round == ROUNDS - 1 || !leap(s, &cost))

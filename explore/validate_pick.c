@@ -25,10 +25,10 @@ static bool same_pair(const struct campaign_row *a, const struct campaign_row *b
 static bool alike_rows(const struct campaign_row *a, const struct campaign_row *b, double alike)
 {
     static const enum metric of[] = {METRIC_TTFT, METRIC_TPOT, METRIC_TOTAL};
-    for (size_t i = 0; alike > 0 && i < sizeof of / sizeof of[0]; i++)
-        if (!pareto_alike(a->m.value[of[i]], b->m.value[of[i]], alike))
-            return false;
-    return alike > 0;
+    bool same = alike > 0;
+    for (size_t i = 0; same && i < sizeof of / sizeof of[0]; i++)
+        same = pareto_alike(a->m.value[of[i]], b->m.value[of[i]], alike);
+    return same;
 }
 
 int validate_pick(const struct campaign_row *row, const int *order, int count, int n,

@@ -45,7 +45,8 @@ model=$(sed -n 's/^model = "\(.*\)";.*/\1/p' "$out/space.cfg")
 explored=$(date +%s)
 say validate
 measured validate "$out/explore.db" --model "$model" \
-    --predicted exploration --plan-soc "$out/my-device.cfg" --top "${TOP:-10}" --spread "${SPREAD:-20}" --repeat "${REPEAT:-21}" \
+    --predicted exploration --plan-soc "$out/my-device.cfg" \
+    --top "${TOP:-10}" --spread "${SPREAD:-20}" --repeat "${REPEAT:-21}" \
     --plot "$out/plot.svg" --json > "$out/validate.json"
 validated=$(date +%s)
 rm -f "$out"/explore.db-*

@@ -72,10 +72,10 @@ static double attention_time(const struct gpu_params *p, const struct task *t)
     const struct model_shape *s = &t->model->shape;
     double n = t->n1 - t->n0, rows = (double)t->n_past + t->n0 + (n + 1) / 2; // on average
     double heads = s->n_head, d = s->d_head;
-    if (p->attention > 0 && n > 1)
-        return 4 * heads * d * rows * n / p->attention + 5 * heads * rows * n / p->vector;
-    return product_time(p, heads * rows, n, d, false) + product_time(p, heads * d, n, rows, false) +
-           5 * heads * rows * n / p->vector;
+    double products = p->attention > 0 && n > 1 ? 4 * heads * d * rows * n / p->attention
+                                                : product_time(p, heads * rows, n, d, false) +
+                                                      product_time(p, heads * d, n, rows, false);
+    return products + 5 * heads * rows * n / p->vector;
 }
 
 static void cost(const struct agent *a, const struct task *t, struct agent_cost *out)
